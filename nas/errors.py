@@ -1,0 +1,65 @@
+"""The few exceptions that a caller may catch.
+
+Every one says what is wrong, where, and what would be right, in one line fit for a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class NasError(Exception):
+    """Base of all errors that mixer-nas raises on purpose; the command line turns one into exit code 2."""
+
+
+class ArchitectureError(NasError):
+    """An architecture (or a part of one) that cannot exist.
+
+    Attributes:
+        faults: every fault as ``(path, message)``, the path relative to the value that was built.
+    """
+
+    def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in self.faults))
+
+
+class SpaceError(NasError):
+    """A space that cannot be, or a candidate that is not in it."""
+
+
+class InputError(NasError):
+    """Bad input from a user: an unknown name, a malformed limit, a file that is not what it should be."""
+
+
+class DataError(InputError):
+    """A data set that cannot be read, decoded or split."""
+
+
+class StoreError(NasError):
+    """The database cannot be used: unwritable, foreign, of another version, or gone."""
+
+
+class ExportError(NasError):
+    """An export that could not be written, or whose check failed (nothing is left behind)."""
+
+
+class Diverged(NasError):
+    """Training produced a loss or weights that are not finite."""
+
+
+class OutOfMemory(NasError):
+    """Training did not fit into the memory of its device."""
+
+
+class ForeignPackageError(NasError):
+    """One of the four packages would be imported from somewhere else than this distribution."""
+
+
+def unknown(what: str, name: str, known: Sequence[str]) -> InputError:
+    """The one way to say that a name is unknown: it lists the nearest and the known ones."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return InputError(f"unknown {what} {name!r}: {hint}known: {', '.join(known)}")

@@ -1,0 +1,27 @@
+"""One depthwise convolution: the spatial half of ConvMixer (arXiv 2201.09792)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from nas.checked import whole
+from nas.mixers.base import Mixer
+from nas.tally import Place, Tally, convolution
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DepthwiseConv(Mixer):
+    """Each channel convolved by its own kernel, with bias; the map keeps its side.
+
+    Attributes:
+        kernel: side of the kernel; an even one pads one more row and column at the right and bottom.
+    """
+
+    kind: ClassVar[str] = "depthwise_conv"
+    kernel: int = whole(1, 63, default=3)
+
+    def cost_at(self, place: Place) -> Tally:
+        """k^2 C weights and C biases."""
+        width, side, _ = place
+        return convolution(side, side, width, width, self.kernel, groups=width)

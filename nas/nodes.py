@@ -1,0 +1,305 @@
+"""The compiled form of a template: a tree that builds, matches, counts and draws values by gene."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+from nas.checked import Checked
+from nas.errors import SpaceError
+from nas.template import Choice, Make, Repeat, Scalar
+
+Genome = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gene:
+    """One choice of a space.
+
+    Attributes:
+        path: where it sits, and its name everywhere.
+        options: what SQL and people see of its options: the scalars themselves, or names.
+        ordered: whether the options are rising numbers.
+        parent, when: the gene, and its option, under which this gene is used; None for always.
+    """
+
+    path: str
+    options: tuple[Scalar, ...]
+    ordered: bool
+    parent: int | None
+    when: int | None
+
+    def index(self, label: Scalar) -> int:
+        """The option with that label. Raises: SpaceError listing the options."""
+        for index, option in enumerate(self.options):
+            if option == label and isinstance(option, bool) == isinstance(label, bool):
+                return index
+        raise SpaceError(f"{self.path}: {label!r} is no option; known: {', '.join(map(repr, self.options))}")
+
+
+class Node(Protocol):
+    """What every part of a compiled template can do. `match` returns None, or where and why a value does not fit."""
+
+    @property
+    def count(self) -> int:
+        """Different genomes below here, legal or not."""
+
+    @property
+    def may_be_illegal(self) -> bool:
+        """Whether some combination may be refused when built."""
+
+    def build(self, genome: Sequence[int]) -> Any:
+        """The value."""
+
+    def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
+        """Fill `found` (gene index to option) with what makes `value`."""
+
+    def draw(self, rng: random.Random, options: list[int]) -> None:
+        """Set the genes used, uniform over the genomes below here."""
+
+    def enumerate(self, genes: int) -> Iterator[Genome]:
+        """Every canonical genome."""
+
+    def describe(self) -> Any:
+        """JSON that is equal for equal nodes."""
+
+
+class _Base:
+    def enumerate(self, genes: int) -> Iterator[Genome]:
+        for pairs in self.assignments():
+            chosen = dict(pairs)
+            yield tuple(chosen.get(index, 0) for index in range(genes))
+
+    def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Const(_Base):
+    """A value without choices."""
+
+    value: Any
+    count: int = 1
+    may_be_illegal: bool = False
+
+    def build(self, genome: Sequence[int]) -> Any:  # noqa: ARG002
+        return self.value
+
+    def match(self, value: Any, found: dict[int, int], path: str) -> str | None:  # noqa: ARG002
+        same = value == self.value and isinstance(value, bool) == isinstance(self.value, bool)
+        return None if same else f"{path or 'value'}: {value!r} is not {self.value!r}"
+
+    def draw(self, rng: random.Random, options: list[int]) -> None:
+        pass
+
+    def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        yield ()
+
+    def describe(self) -> Any:
+        value = self.value
+        if isinstance(value, Checked):
+            return {type(value).__name__: value.as_json()}
+        return value if isinstance(value, Scalar) else repr(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group(_Base):
+    """Named parts that make a dict, a list, a tuple, or a value of a class."""
+
+    cls: type
+    parts: Mapping[Any, Any]
+
+    @cached_property
+    def count(self) -> int:
+        return math.prod(part.count for part in self.parts.values())
+
+    @cached_property
+    def may_be_illegal(self) -> bool:
+        return issubclass(self.cls, Checked) or any(part.may_be_illegal for part in self.parts.values())
+
+    def build(self, genome: Sequence[int]) -> Any:
+        values = {name: part.build(genome) for name, part in self.parts.items()}
+        if self.cls is dict:
+            return values
+        return self.cls(values.values()) if self.cls in (list, tuple) else self.cls(**values)
+
+    def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
+        if type(value) is not self.cls:
+            return f"{path or 'value'}: {type(value).__name__} is not {self.cls.__name__}"
+        given = self._given(value)
+        if given.keys() != self.parts.keys():
+            odd = sorted(map(str, given.keys() ^ self.parts.keys()))
+            return f"{path or 'value'}: {odd[0]} is on one side only"
+        for name, part in self.parts.items():
+            if misfit := part.match(given[name], found, f"{path}.{name}" if path else str(name)):
+                return str(misfit)
+        return None
+
+    def _given(self, value: Any) -> dict[Any, Any]:
+        if self.cls is dict:
+            return dict(value)
+        if self.cls in (list, tuple):
+            return dict(enumerate(value))
+        defaults = {field.name: field.default for field in dataclasses.fields(self.cls)}
+        given = {name: getattr(value, name) for name in defaults}
+        return {name: item for name, item in given.items() if name in self.parts or item != defaults[name]}
+
+    def draw(self, rng: random.Random, options: list[int]) -> None:
+        for part in self.parts.values():
+            part.draw(rng, options)
+
+    def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        for combination in itertools.product(*(tuple(part.assignments()) for part in self.parts.values())):
+            yield tuple(itertools.chain.from_iterable(combination))
+
+    def describe(self) -> Any:
+        return {self.cls.__name__: [[name, part.describe()] for name, part in self.parts.items()]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pick(_Base):
+    """A gene and its options."""
+
+    gene: int
+    labels: tuple[Scalar, ...]
+    options: tuple[Any, ...]
+
+    @cached_property
+    def count(self) -> int:
+        return sum(option.count for option in self.options)
+
+    @cached_property
+    def may_be_illegal(self) -> bool:
+        return any(option.may_be_illegal for option in self.options)
+
+    @cached_property
+    def _bounds(self) -> tuple[int, ...]:
+        return tuple(itertools.accumulate(option.count for option in self.options))
+
+    def build(self, genome: Sequence[int]) -> Any:
+        return self.options[genome[self.gene]].build(genome)
+
+    def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
+        misfits = []
+        for index, option in enumerate(self.options):
+            trial: dict[int, int] = {}
+            misfit = option.match(value, trial, path)
+            if misfit is None:
+                found.update(trial)
+                found[self.gene] = index
+                return None
+            misfits.append(str(misfit))
+        if all(isinstance(option, Const) for option in self.options):
+            return f"{path or 'value'}: {value!r} is none of {', '.join(map(repr, self.labels))}"
+        return max(misfits, key=lambda misfit: misfit.partition(":")[0].count("."))
+
+    def draw(self, rng: random.Random, options: list[int]) -> None:
+        ticket = rng.randrange(self.count)
+        index = next(index for index, bound in enumerate(self._bounds) if ticket < bound)
+        options[self.gene] = index
+        self.options[index].draw(rng, options)
+
+    def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        for index, option in enumerate(self.options):
+            for below in option.assignments():
+                yield ((self.gene, index), *below)
+
+    def describe(self) -> Any:
+        return {"one_of": [[label, option.describe()] for label, option in zip(self.labels, self.options, strict=True)]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Times(_Base):
+    """A tuple of equal items."""
+
+    item: Any
+    length: Any
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.item.count * self.length.count)
+
+    @cached_property
+    def may_be_illegal(self) -> bool:
+        return bool(self.item.may_be_illegal)
+
+    def build(self, genome: Sequence[int]) -> Any:
+        return (self.item.build(genome),) * self.length.build(genome)
+
+    def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
+        if not isinstance(value, tuple) or not value:
+            return f"{path}: {value!r} is not a tuple of items"
+        if any(item != value[0] for item in value):
+            return f"{path}: the items differ, and this space repeats one"
+        return self.length.match(len(value), found, f"{path}.length") or self.item.match(value[0], found, f"{path}.0")
+
+    def draw(self, rng: random.Random, options: list[int]) -> None:
+        self.length.draw(rng, options)
+        self.item.draw(rng, options)
+
+    def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        for length, item in itertools.product(tuple(self.length.assignments()), tuple(self.item.assignments())):
+            yield (*length, *item)
+
+    def describe(self) -> Any:
+        return {"repeat": [self.length.describe(), self.item.describe()]}
+
+
+def compile_template(template: Any, genes: list[Gene]) -> Node:
+    """The tree of a template; its genes are appended to `genes`, parents before children."""
+    return _Compiler(genes).node(template, "", None, None)
+
+
+class _Compiler:
+    def __init__(self, genes: list[Gene]) -> None:
+        self.genes = genes
+
+    def node(self, template: Any, path: str, parent: int | None, when: int | None) -> Any:
+        if isinstance(template, Choice):
+            return self._pick(template, path, parent, when)
+        if isinstance(template, Make):
+            parts = {name: self.node(part, _join(path, name), parent, when) for name, part in template.fields.items()}
+            return self._fold(template.cls, parts)
+        if isinstance(template, Repeat):
+            above = path.rpartition(".")[0]
+            length = self.node(template.count, _join(above, "depth"), parent, when)
+            shared = above if isinstance(template.item, Make) else path
+            return self._times(self.node(template.item, shared, parent, when), length)
+        if isinstance(template, dict):
+            return Group(dict, {name: self.node(part, _join(path, str(name)), parent, when) for name, part in template.items()})
+        if isinstance(template, list | tuple):
+            parts = {index: self.node(part, _join(path, str(index)), parent, when) for index, part in enumerate(template)}
+            return self._fold(type(template), parts)
+        return Const(template)
+
+    def _fold(self, cls: type, parts: dict[Any, Any]) -> Any:
+        """A part without choices is built once, here."""
+        group = Group(cls, parts)
+        return Const(group.build(())) if all(isinstance(part, Const) for part in parts.values()) else group
+
+    def _times(self, item: Any, length: Any) -> Any:
+        lengths = [option.build(()) for option in length.options] if isinstance(length, Pick) else [length.build(())]
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in lengths):
+            raise SpaceError(f"repeat(): a count of {lengths} is not one or more whole numbers of at least 1")
+        times = Times(item, length)
+        return Const(times.build(())) if isinstance(item, Const) and isinstance(length, Const) else times
+
+    def _pick(self, choice: Choice, path: str, parent: int | None, when: int | None) -> Any:
+        if len(choice.options) == 1:
+            return self.node(choice.options[0], path, parent, when)
+        gene = len(self.genes)
+        self.genes.append(Gene(path or "choice", choice.labels, choice.ordered, parent, when))
+        options = [
+            self.node(option, _join(path, str(label)), gene, index)
+            for index, (option, label) in enumerate(zip(choice.options, choice.labels, strict=True))
+        ]
+        return Pick(gene, choice.labels, tuple(options))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

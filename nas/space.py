@@ -1,0 +1,213 @@
+"""A search space: a template with choices, seen as a fixed-length genome.
+
+Each choice is a gene named by its path (`stages.0.mixer.conv_attention.kv_stride`); a genome holds one option index per
+gene. Genes under an option that is not taken are inactive; the canonical genome has 0 there, so equal networks have
+equal canonical genomes. No torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from nas.checked import Checked, canonical_json, digest
+from nas.errors import ArchitectureError, SpaceError
+from nas.nodes import Gene, Genome, Node, compile_template
+from nas.template import Scalar, int_range, of, one_of, repeat
+
+__all__ = ["Count", "Gene", "Genome", "Space", "int_range", "of", "one_of", "repeat"]
+
+ATTEMPTS = 2000  # tries to draw a legal candidate before a space is called wrong
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """How many candidates a space holds: exact, or estimated from the legal share of a sample."""
+
+    value: int
+    exact: bool
+
+    def __str__(self) -> str:
+        number = f"{self.value:,}" if self.value < 10**9 else f"{self.value:.2e}"
+        return number if self.exact else f"about {number}"
+
+
+class Space:
+    """The candidates that a template describes.
+
+    Args:
+        template: any nested dict, list, tuple, scalar or `of(...)` with choices in it.
+
+    Raises: SpaceError for a template without a choice, or two genes of one name.
+    """
+
+    def __init__(self, template: Any) -> None:
+        self.template = template
+        genes: list[Gene] = []
+        self._root: Node = compile_template(template, genes)
+        self.genes: tuple[Gene, ...] = tuple(genes)
+        if not genes:
+            raise SpaceError("this space has no choice: use one_of(...) or int_range(...) somewhere in it")
+        self._index = {gene.path: index for index, gene in enumerate(genes)}
+        if len(self._index) < len(genes):
+            twice = next(gene.path for index, gene in enumerate(genes) if self._index[gene.path] != index)
+            raise SpaceError(f"two genes are called {twice!r}: name the options, as in one_of(small=of(...), large=of(...))")
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex digits that are equal for equal spaces."""
+        return digest(self._root.describe())
+
+    # -- genomes and values ------------------------------------------------------------------------------------------
+
+    def decode(self, genome: Sequence[int]) -> Any:
+        """The value of a genome.
+
+        Raises: SpaceError for a genome of another length or range, ArchitectureError when its value is illegal.
+        """
+        self._check(genome)
+        return self._root.build(genome)
+
+    def encode(self, value: Any) -> Genome:
+        """The canonical genome of a value; the inverse of `decode`.
+
+        Raises: SpaceError saying where the value leaves the space.
+        """
+        found: dict[int, int] = {}
+        if misfit := self._root.match(value, found, ""):
+            raise SpaceError(f"not in the space: {misfit}")
+        return tuple(found.get(index, 0) for index in range(len(self.genes)))
+
+    def contains(self, genome: Sequence[int]) -> bool:
+        """Whether the genome has a legal value."""
+        try:
+            self.decode(genome)
+        except (SpaceError, ArchitectureError):
+            return False
+        return True
+
+    def active(self, genome: Sequence[int]) -> list[bool]:
+        """For each gene, whether the genome uses it."""
+        flags: list[bool] = []
+        for gene in self.genes:
+            flags.append(gene.parent is None or (flags[gene.parent] and genome[gene.parent] == gene.when))
+        return flags
+
+    def canonical(self, genome: Sequence[int]) -> Genome:
+        """The genome with 0 in every gene that it does not use."""
+        self._check(genome)
+        return tuple(option if used else 0 for option, used in zip(genome, self.active(genome), strict=True))
+
+    def params(self, genome: Sequence[int]) -> dict[str, Scalar]:
+        """The active genes by path, with the option taken: what SQL and the dashboard show."""
+        flags = self.active(genome)
+        return {
+            gene.path: gene.options[option]
+            for gene, option, used in zip(self.genes, genome, flags, strict=True)
+            if used
+        }
+
+    def genome(self, params: Mapping[str, Scalar]) -> Genome:
+        """The canonical genome of active genes by path; the inverse of `params`. Raises: SpaceError."""
+        options = [0] * len(self.genes)
+        for path, label in params.items():
+            if path not in self._index:
+                raise SpaceError(f"no gene is called {path!r}")
+            gene = self.genes[self._index[path]]
+            options[self._index[path]] = gene.index(label)
+        genome = self.canonical(options)
+        if missing := set(self.params(genome)) - set(params):
+            raise SpaceError(f"the gene {min(missing)!r} has no value")
+        return genome
+
+    def identity(self, value: Any) -> str:
+        """The digest that tells candidates apart: equal for identical networks."""
+        if isinstance(value, Checked):
+            own = getattr(value, "digest", None)
+            return own if isinstance(own, str) else digest(value.as_json())
+        try:
+            return digest(value)
+        except (TypeError, ValueError):
+            return digest([self.digest, canonical_json(self.params(self.encode(value)))])
+
+    # -- size --------------------------------------------------------------------------------------------------------
+
+    def count(self, sample: int = 1000) -> Count:
+        """How many different candidates there are; exact when no combination can be illegal or all can be tried."""
+        total = self._root.count
+        if not self._root.may_be_illegal:
+            return Count(total, exact=True)
+        if total <= 4 * sample:
+            return Count(sum(self.contains(genome) for genome in self._root.enumerate(len(self.genes))), exact=True)
+        rng = random.Random(0)
+        legal = sum(self.contains(self._draw(rng)) for _ in range(sample))
+        return Count(total * legal // sample, exact=False)
+
+    def __iter__(self) -> Iterator[Genome]:
+        """All canonical genomes with a legal value, in order. Only for spaces that are small enough."""
+        return (genome for genome in self._root.enumerate(len(self.genes)) if self.contains(genome))
+
+    # -- moves -------------------------------------------------------------------------------------------------------
+
+    def sample(self, rng: random.Random) -> Genome:
+        """A canonical genome, uniform over the legal candidates. Raises: SpaceError when none is found."""
+        for _ in range(ATTEMPTS):
+            genome = self._draw(rng)
+            if self.contains(genome):
+                return genome
+        raise SpaceError(f"none of {ATTEMPTS} candidates drawn from this space is legal")
+
+    def mutate(self, genome: Sequence[int], rng: random.Random) -> Genome:
+        """A legal candidate that differs in one active gene (and in what that gene switches on).
+
+        Raises: SpaceError when no such candidate is found.
+        """
+        genome = self.canonical(genome)
+        movable = [index for index, used in enumerate(self.active(genome)) if used and len(self.genes[index].options) > 1]
+        for _ in range(ATTEMPTS):
+            index = rng.choice(movable)
+            changed = list(self._draw(rng))
+            for other, used in enumerate(self.active(genome)):
+                if used:
+                    changed[other] = genome[other]
+            others = [option for option in range(len(self.genes[index].options)) if option != genome[index]]
+            changed[index] = rng.choice(others)
+            if self.contains(changed):
+                return self.canonical(changed)
+        raise SpaceError("this candidate has no legal neighbour")
+
+    def crossover(self, first: Sequence[int], second: Sequence[int], rng: random.Random) -> Genome:
+        """Each gene from one of two parents; a legal candidate. Falls back to `first` when none is found."""
+        for _ in range(ATTEMPTS):
+            genome = self.canonical([rng.choice(pair) for pair in zip(first, second, strict=True)])
+            if self.contains(genome):
+                return genome
+        return self.canonical(first)
+
+    def neighbours(self, genome: Sequence[int]) -> Iterator[Genome]:
+        """The legal candidates that differ in one active gene; genes that it switches on have their first option."""
+        genome = self.canonical(genome)
+        for index, used in enumerate(self.active(genome)):
+            for option in range(len(self.genes[index].options)) if used else ():
+                if option != genome[index]:
+                    changed = self.canonical([*genome[:index], option, *genome[index + 1 :]])
+                    if self.contains(changed):
+                        yield changed
+
+    def _draw(self, rng: random.Random) -> Genome:
+        options = [0] * len(self.genes)
+        self._root.draw(rng, options)
+        return tuple(options)
+
+    def _check(self, genome: Sequence[int]) -> None:
+        if len(genome) != len(self.genes):
+            raise SpaceError(f"a genome of this space has {len(self.genes)} genes, not {len(genome)}")
+        for gene, option in zip(self.genes, genome, strict=True):
+            if not 0 <= option < len(gene.options):
+                raise SpaceError(f"{gene.path}: option {option} of {len(gene.options)}")

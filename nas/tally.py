@@ -1,0 +1,73 @@
+"""Counting by formula: what a layer adds to parameters, multiply-accumulates and saved activations.
+
+Conventions, for one image: MACs are the multiply-accumulates of convolutions, linear layers, attention products and
+token mixing; biases, norms, activations and pooling are not counted. `saved` counts the float32 numbers that autograd
+keeps for the backward pass: the input of every weighted layer, norm and smooth activation, and q, k, v of attention.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """Where a layer sits: channels, side of the square map in positions, class tokens beside it (0 or 1)."""
+
+    width: int
+    side: int
+    extra: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Positions of the map plus the class token."""
+        return self.side * self.side + self.extra
+
+
+class Tally(NamedTuple):
+    """Parameters, MACs and saved numbers of a part of a network."""
+
+    params: int = 0
+    macs: int = 0
+    saved: int = 0
+
+    def plus(self, *others: Tally) -> Tally:
+        """The sum with `others`."""
+        params, macs, saved = self
+        for other in others:
+            params += other[0]
+            macs += other[1]
+            saved += other[2]
+        return Tally(params, macs, saved)
+
+    def times(self, count: int) -> Tally:
+        """This part `count` times."""
+        return Tally(self.params * count, self.macs * count, self.saved * count)
+
+
+def linear(tokens: int, wide_in: int, wide_out: int) -> Tally:
+    """A linear layer with bias over `tokens` positions."""
+    return Tally(wide_in * wide_out + wide_out, tokens * wide_in * wide_out, tokens * wide_in)
+
+
+def convolution(side_in: int, side_out: int, wide_in: int, wide_out: int, kernel: int, *, groups: int = 1) -> Tally:
+    """A square convolution with bias, from a `side_in` map to a `side_out` map."""
+    weights = wide_in // groups * wide_out * kernel * kernel
+    return Tally(weights + wide_out, weights * side_out * side_out, wide_in * side_in * side_in)
+
+
+def norm(kind: str, place: Place) -> Tally:
+    """A norm with scale and shift per channel; it keeps its input and its statistics."""
+    if kind == "none":
+        return Tally()
+    statistics = {"layer": 2 * place.tokens, "batch": 2 * place.width, "group": 2}[kind]
+    return Tally(2 * place.width, 0, place.tokens * place.width + statistics)
+
+
+def activation(kind: str, numbers: int) -> Tally:
+    """An activation over `numbers` values; ReLU keeps its output, which the next layer keeps anyway."""
+    return Tally(0, 0, {"none": 0, "relu": 0, "gelu": numbers, "quick_gelu": 2 * numbers}[kind])
+
+
+def out_side(side: int, kernel: int, stride: int, padding: int) -> int:
+    """Side of the map that a convolution makes of a `side` map (0 or less: it does not fit)."""
+    return (side + 2 * padding - kernel) // stride + 1

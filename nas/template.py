@@ -1,0 +1,102 @@
+"""Templates: values with choices in them. What a user writes; `nas.space.Space` gives them genes.
+
+    Space(of(Architecture, resolution=32, stages=(of(Stage, width=one_of(32, 64), ...),)))
+    Space({f"layer{i}": one_of("skip", "conv3", "conv5") for i in range(8)})
+
+Any dict, list, tuple, scalar or value may hold a choice at any depth; a choice may hold further choices, which count
+only where it is taken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nas.errors import SpaceError
+
+Scalar = str | int | float | bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One of some options. Made by `one_of` and `int_range`."""
+
+    options: tuple[Any, ...]
+    labels: tuple[Scalar, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the options are numbers in rising order, so that neighbours are alike."""
+        numbers = [label for label in self.labels if isinstance(label, int | float) and not isinstance(label, bool)]
+        return len(numbers) == len(self.labels) and numbers == sorted(numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Make:
+    """A value of a class, some of whose fields hold choices. Made by `of`."""
+
+    cls: type
+    fields: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat:
+    """A tuple of equal items, whose length may be a choice. Made by `repeat`."""
+
+    item: Any
+    count: Any
+
+
+def one_of(*options: Any, **named: Any) -> Choice:
+    """A choice between options; keyword options carry the name that gene paths and SQL show.
+
+    Raises: SpaceError for no option, or for the same option twice.
+    """
+    values = (*options, *named.values())
+    labels = (*_labels(options), *named)
+    if not values:
+        raise SpaceError("one_of() has no options")
+    for index, label in enumerate(labels):
+        if any(label == other and type(label) is type(other) for other in labels[:index]):
+            raise SpaceError(f"one_of() has the option {label!r} twice")
+    return Choice(values, labels)
+
+
+def int_range(low: int, high: int, step: int = 1) -> Choice:
+    """A choice between low, low + step, ... up to and with high. Raises: SpaceError for an empty range."""
+    if step < 1 or low > high:
+        raise SpaceError(f"int_range({low}, {high}, {step}) is empty: low <= high and step >= 1 must hold")
+    return one_of(*range(low, high + 1, step))
+
+
+def of(cls: type, **fields: Any) -> Make:
+    """A value of `cls` whose fields may hold choices; fields left out have their default.
+
+    Raises: SpaceError for a field that the class does not have.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]
+    if extra := [name for name in fields if name not in known]:
+        raise SpaceError(f"of({cls.__name__}): unknown field {extra[0]!r}; known: {', '.join(known)}")
+    return Make(cls, dict(fields))
+
+
+def repeat(item: Any, count: Any) -> Repeat:
+    """A tuple of `count` equal items: the item's choices are shared, the count may be `int_range` or `one_of`."""
+    return Repeat(item, count)
+
+
+def _labels(options: Sequence[Any]) -> list[Scalar]:
+    labels: list[Scalar] = []
+    for option in options:
+        label = option if isinstance(option, Scalar) else _name(option)
+        count = sum(isinstance(known, str) and re.fullmatch(rf"{re.escape(str(label))}(_\d+)?", known) is not None for known in labels)
+        labels.append(f"{label}_{count + 1}" if count and not isinstance(option, Scalar) else label)
+    return labels
+
+
+def _name(option: Any) -> str:
+    cls = option.cls if isinstance(option, Make) else type(option)
+    kind = getattr(cls, "kind", None)
+    return kind if isinstance(kind, str) else re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
