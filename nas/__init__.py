@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nas import zoo
     from nas.api import Result, search
     from nas.architecture import Architecture
-    from nas.cost import Cost, cost
+    from nas.costs import Cost, cost
     from nas.jobs import Budget, Report
     from nas.model import build
     from nas.space import Space, int_range, of, one_of, repeat
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "nas.architecture",
     "Budget": "nas.jobs",
-    "Cost": "nas.cost",
+    "Cost": "nas.costs",
     "Report": "nas.jobs",
     "Result": "nas.api",
     "Space": "nas.space",
     "Trial": "nas.trial",
     "build": "nas.model",
-    "cost": "nas.cost",
+    "cost": "nas.costs",
     "int_range": "nas.space",
     "of": "nas.space",
     "one_of": "nas.space",

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from nas.architecture import Architecture, Block, Embedding, Head, Stage
-from nas.cost import cost
+from nas.costs import cost
 from nas.errors import ArchitectureError, unknown
 from nas.mixers import Attention, ConvAttention, DepthwiseConv, Pooling, TokenMlp
 

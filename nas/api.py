@@ -1,0 +1,169 @@
+"""`search`: the Python front door."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from nas.errors import InputError, unknown
+from nas.feasible import Costs, Pricing
+from nas.front import check_packages
+from nas.jobs import Evaluate
+from nas.objectives import objectives_from
+from nas.objectives import limits_from
+from nas.samplers import make_sampler
+from nas.space import Space
+from nas.store.base import MemoryStore, Store
+from nas.study import Plan, Study, pareto, ranked
+from nas.trial import Trial
+
+Watch = Callable[[Study], None]
+"""Called after every event with the study as it stands; what it raises stops the search."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunnerOptions:
+    """How a runner shall work.
+
+    Attributes:
+        workers: evaluations at a time; None lets the runner choose by the machine.
+        gpus_per_trial: share of a GPU for each; 0 for none.
+        address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
+        timeout: seconds after which nothing new is started; what runs is finished.
+    """
+
+    workers: int | None = None
+    gpus_per_trial: float = 0.0
+    address: str | None = None
+    timeout: float | None = None
+
+
+class Run(Protocol):
+    """What the entry-point group `mixer_nas.runners` holds: carry out the study's jobs until it is over."""
+
+    def __call__(self, study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
+        """Returns when the study is over or its time is. On KeyboardInterrupt it stops its workers and lets it pass."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a search came to.
+
+    Attributes:
+        study: its name. trials: all of them by number.
+        best: the complete trials, best first by the first objective; pareto: those that no other dominates.
+        rejected: proposals that were not evaluated, by reason.
+        exhausted: whether nothing new was left within the limits.
+    """
+
+    study: str
+    trials: tuple[Trial, ...]
+    ranked: tuple[Trial, ...]
+    pareto: tuple[Trial, ...]
+    rejected: Mapping[str, int]
+    exhausted: bool
+
+    @property
+    def best(self) -> Trial | None:
+        """The complete trial that is best by the first objective; None when none is complete."""
+        return self.ranked[0] if self.ranked else None
+
+
+def search(
+    space: Space,
+    evaluate: Evaluate,
+    *,
+    objectives: Mapping[str, str] | Sequence[str],
+    costs: Costs | None = None,
+    constraints: Mapping[str, str] | Sequence[str] | None = None,
+    trials: int = 100,
+    sampler: str = "auto",
+    storage: str | None = "sqlite:///nas.db",
+    study: str = "search",
+    runner: str = "local",
+    workers: int | None = None,
+    gpus_per_trial: float = 0.0,
+    address: str | None = None,
+    epochs: tuple[int, int] = (1, 1),
+    seed: int = 0,
+    timeout: float | None = None,
+    device: str = "cpu",
+    checkpoints: str | Path = "checkpoints",
+    start: Sequence[Any] = (),
+    settings: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Result:
+    """Search `space` for what `evaluate` likes best.
+
+    Args:
+        space: what may be.
+        evaluate: evaluate(candidate, budget, report) -> {"accuracy": 0.93, ...}; runs in the runner's workers.
+        objectives: {"accuracy": "maximize", "macs": "minimize"} or ["accuracy:max", ...].
+        costs: costs(candidate) -> {"macs": 1.2e8, ...}: exact, cheap, known before evaluation.
+        constraints: {"params": "<= 2e6"} or ["params<=2e6"], on those costs; what breaks one is never evaluated.
+        trials: how many the study shall have in all; a study that has some goes on to that number.
+        sampler: "auto", "tpe", "nsga2" or "random".
+        storage: database URL; None keeps the study in memory.
+        study: its name in the database.
+        runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.
+        workers, gpus_per_trial, address, timeout: see `RunnerOptions`.
+        epochs: (smallest, full) budget in whatever unit `evaluate` counts.
+        seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
+        device: given to `evaluate` in its budget.
+        checkpoints: directory for what evaluations keep; one directory a study, one a trial below it.
+        start: candidates to evaluate first; those outside the limits are passed over.
+        settings: more facts that make two searches different ones; a study resumed with others is refused.
+        watch: called with the study after every event.
+
+    Raises: InputError for anything wrong in the arguments, StoreError for the database.
+    """
+    check_packages()
+    goals = objectives_from(objectives)
+    limits = limits_from(constraints)
+    if trials < 1:
+        raise InputError(f"trials {trials}: at least 1 is needed")
+    if not 1 <= epochs[0] <= epochs[1]:
+        raise InputError(f"epochs {epochs[0]}:{epochs[1]}: 1 <= MIN <= MAX must hold")
+    if not NAME.fullmatch(study):
+        raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
+    run = _runner(runner)
+    pricing = Pricing(space, costs, limits)
+    if limits:
+        pricing.require_feasible(seed)
+    proposer = make_sampler(sampler, space, goals, seed)
+    starts = [space.encode(candidate) for candidate in start]
+    facts = {"objectives": [str(goal) for goal in goals], "limits": [str(limit) for limit in limits], **(settings or {})}
+    with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
+        store: Store = MemoryStore()
+        root = Path(scratch)
+        if storage is not None:
+            from nas.store.sql import open_study
+
+            store, root = open_study(storage, study, facts, space.digest, goals), Path(checkpoints).absolute() / study
+        try:
+            plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
+            search_ = Study(plan=plan, pricing=pricing, objectives=goals, sampler=proposer, store=store)
+            search_.enqueue(starts)
+            options = RunnerOptions(workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout)
+            run(search_, evaluate, options, watch or (lambda _: None))
+        finally:
+            store.close()
+    everything = tuple(search_.trials[number] for number in sorted(search_.trials))
+    return Result(
+        study, everything, tuple(ranked(everything, goals)), tuple(pareto(everything, goals)), dict(search_.rejected), search_.exhausted
+    )
+
+
+def _runner(name: str) -> Run:
+    found = {entry.name: entry for entry in entry_points(group="mixer_nas.runners")}
+    if name not in found:
+        raise unknown("runner", name, sorted(found) or ["none: mixer-nas is not installed, only on the path"])
+    run: Run = found[name].load()
+    return run

@@ -1,0 +1,102 @@
+"""Finding candidates within limits on known costs: by drawing, and by walking down from what is over them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nas.errors import InputError, SpaceError
+from nas.objectives import Limit, excess
+from nas.space import Genome, Space
+
+Costs = Callable[[Any], Mapping[str, float]]
+
+DRAWS = 256  # candidates drawn for an estimate or as starting points
+STEPS = 400  # mutations tried on the way down
+
+
+@dataclasses.dataclass(frozen=True)
+class Priced:
+    """A candidate with its known costs and how far it is over the limits (0: within)."""
+
+    genome: Genome
+    candidate: Any
+    costs: Mapping[str, float]
+    excess: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Feasibility:
+    """What a sample says about a space under limits.
+
+    Attributes:
+        share: part of the sampled candidates within the limits.
+        nearest: the candidate that is least over them (within, where one was found).
+        ranges: smallest and largest known cost in the sample, by name.
+    """
+
+    share: float
+    nearest: Priced
+    ranges: Mapping[str, tuple[float, float]]
+
+
+class Pricing:
+    """Known costs and limits over one space."""
+
+    def __init__(self, space: Space, costs: Costs | None, limits: Sequence[Limit]) -> None:
+        """Raises: InputError for a limit on what `costs` does not return."""
+        self.space, self.limits, self._costs = space, tuple(limits), costs
+        sample = self.price(space.sample(random.Random(0)), check=False)
+        self.known = tuple(sample.costs)
+        for limit in self.limits:
+            if limit.name not in self.known:
+                known = ", ".join(self.known) or "none, since no costs function was given"
+                raise InputError(f"limit {str(limit)!r}: {limit.name!r} is no cost known before training; known: {known}")
+
+    def price(self, genome: Sequence[int], *, check: bool = True) -> Priced:
+        """Decode and cost a genome. Raises: ArchitectureError for an illegal one."""
+        genome = self.space.canonical(genome)
+        candidate = self.space.decode(genome)
+        costs = {name: float(value) for name, value in (self._costs(candidate) if self._costs else {}).items()}
+        return Priced(genome, candidate, costs, excess(self.limits, costs) if check else 0.0)
+
+    def walk_down(self, start: Priced, rng: random.Random, wanted: Callable[[Priced], bool]) -> Priced:
+        """Mutate towards the limits until `wanted`; the nearest seen when the steps run out."""
+        here = start
+        for _ in range(STEPS):
+            if here.excess == 0 and wanted(here):
+                return here
+            try:
+                there = self.price(self.space.mutate(here.genome, rng))
+            except SpaceError:
+                break
+            if there.excess <= here.excess:
+                here = there
+        return here
+
+    def survey(self, seed: int = 0) -> Feasibility:
+        """Sample the space; when nothing drawn is within the limits, walk down from the nearest ones."""
+        rng = random.Random(seed)
+        drawn = [self.price(self.space.sample(rng)) for _ in range(DRAWS)]
+        share = sum(priced.excess == 0 for priced in drawn) / len(drawn)
+        nearest = min(drawn, key=lambda priced: priced.excess)
+        if nearest.excess:
+            starts = sorted(drawn, key=lambda priced: priced.excess)[:4]
+            nearest = min((self.walk_down(start, rng, lambda _: True) for start in starts), key=lambda priced: priced.excess)
+        ranges = {name: _range([priced.costs[name] for priced in drawn]) for name in self.known}
+        return Feasibility(share, nearest, ranges)
+
+    def require_feasible(self, seed: int = 0) -> Feasibility:
+        """The survey. Raises: InputError naming the nearest candidate when nothing within the limits was found."""
+        survey = self.survey(seed)
+        if survey.nearest.excess:
+            broken = [limit for limit in self.limits if limit.excess(survey.nearest.costs) > 0]
+            found = ", ".join(f"{limit.name}={survey.nearest.costs[limit.name]:,.6g}" for limit in self.limits)
+            raise InputError(f"no architecture found within {', '.join(map(str, broken))}; the nearest has {found}")
+        return survey
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)

@@ -1,0 +1,104 @@
+"""What crosses the border between the search and those who evaluate: budgets, jobs and events, all frozen values."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Metrics = Mapping[str, float]
+Report = Callable[[int, Metrics], None]
+"""report(step, metrics): progress within an evaluation, `step` in epochs done; may be called never."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What an evaluation may spend.
+
+    Attributes:
+        start, stop: epochs; train from `start` (done before, in `checkpoint`) up to `stop`.
+        seed: of this candidate; the same for every attempt.
+        device: "cpu", "cuda", ...
+        checkpoint: a directory that survives pauses and retries; exists when the evaluation starts.
+    """
+
+    start: int
+    stop: int
+    seed: int
+    device: str
+    checkpoint: str
+
+
+Evaluate = Callable[[Any, Budget, Report], Metrics]
+"""evaluate(candidate, budget, report) -> metrics by name, numbers that are finite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One evaluation to be done: the trial's number, which attempt this is, the genome, and the budget."""
+
+    number: int
+    attempt: int
+    genome: tuple[int, ...]
+    budget: Budget
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that happened to a job."""
+
+    number: int
+    attempt: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Reported(Event):
+    """Progress: metrics after `step` epochs."""
+
+    step: int
+    metrics: Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished(Event):
+    """The evaluation returned. `seconds` is its wall time, `host` where it ran."""
+
+    metrics: Metrics
+    seconds: float
+    host: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed(Event):
+    """The evaluation raised, or returned what is no result; it is not tried again."""
+
+    reason: str
+    seconds: float
+    host: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Lost(Event):
+    """Whoever evaluated it is gone; it may be tried again from its checkpoint."""
+
+    reason: str
+
+
+def checked_metrics(returned: Any) -> dict[str, float]:
+    """The metrics that an evaluation returned, as floats.
+
+    Raises: ValueError saying what is wrong: no mapping, no number, or a number that is not finite.
+    """
+    if not isinstance(returned, Mapping) or not returned:
+        raise ValueError(f"evaluate returned {returned!r}; a dict of numbers such as {{'accuracy': 0.93}} is expected")
+    metrics = {}
+    for name, value in returned.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"evaluate returned {name}={value!r}, which is no number") from error
+        if not math.isfinite(number):
+            raise ValueError(f"diverged: {name} is {number}")
+        metrics[str(name)] = number
+    return metrics

@@ -1,0 +1,99 @@
+"""What a search is for: objectives, limits on costs known before training, and who dominates whom."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from nas.errors import InputError
+
+DIRECTIONS = {"max": True, "maximize": True, "min": False, "minimize": False}
+LIMIT = re.compile(r"^\s*(?P<name>[A-Za-z_]\w*)?\s*(?P<sign><=|>=)\s*(?P<bound>\S+)\s*$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """A metric and which way is better."""
+
+    name: str
+    maximize: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """From "accuracy:max". Raises: InputError."""
+        name, colon, direction = text.partition(":")
+        if not colon or not name.isidentifier() or direction not in DIRECTIONS:
+            raise InputError(f"objective {text!r}: NAME:max or NAME:min is expected, as in accuracy:max")
+        return cls(name, DIRECTIONS[direction])
+
+    def __str__(self) -> str:
+        return f"{self.name}:{'max' if self.maximize else 'min'}"
+
+    def loss(self, metrics: Mapping[str, float]) -> float:
+        """The value to make small."""
+        return -metrics[self.name] if self.maximize else metrics[self.name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """A bound on a cost that is known before training."""
+
+    name: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str, name: str | None = None) -> Limit:
+        """From "params<=2e6", or from "<= 2e6" with `name` given. Raises: InputError."""
+        match = LIMIT.match(text)
+        try:
+            bound = float(match["bound"].replace("_", "")) if match else math.nan
+        except ValueError:
+            bound = math.nan
+        if match is None or not math.isfinite(bound) or (match["name"] is None) == (name is None):
+            raise InputError(f"limit {text!r}: NAME<=NUMBER or NAME>=NUMBER is expected, as in params<=2e6")
+        return cls(match["name"] or str(name), match["sign"], bound)
+
+    def excess(self, costs: Mapping[str, float]) -> float:
+        """How far a candidate is over the limit; 0 or less when it keeps it (Optuna's notation of a constraint)."""
+        value = costs[self.name]
+        return value - self.bound if self.sign == "<=" else self.bound - value
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.sign}{self.bound:g}"
+
+
+def objectives_from(given: Mapping[str, str] | Sequence[str]) -> tuple[Objective, ...]:
+    """From {"accuracy": "maximize"} or ["accuracy:max"]. Raises: InputError for none, or one named twice."""
+    texts = [f"{name}:{direction}" for name, direction in given.items()] if isinstance(given, Mapping) else list(given)
+    objectives = tuple(Objective.parse(text) for text in texts)
+    names = [objective.name for objective in objectives]
+    if not names:
+        raise InputError("no objective: at least one is needed, as in accuracy:max")
+    if len(set(names)) < len(names):
+        raise InputError(f"an objective is named twice in {', '.join(map(str, objectives))}")
+    return objectives
+
+
+def limits_from(given: Mapping[str, str] | Sequence[str] | None) -> tuple[Limit, ...]:
+    """From {"params": "<= 2e6"} or ["params<=2e6"]. Raises: InputError."""
+    if isinstance(given, Mapping):
+        return tuple(Limit.parse(text, name) for name, text in given.items())
+    return tuple(Limit.parse(text) for text in given or ())
+
+
+def excess(limits: Sequence[Limit], costs: Mapping[str, float]) -> float:
+    """How far over its limits a candidate is, each relative to its bound; 0 when it keeps all."""
+    return sum(max(0.0, limit.excess(costs)) / max(1e-12, abs(limit.bound)) for limit in limits)
+
+
+def front(losses: Sequence[Sequence[float]]) -> list[int]:
+    """Indices of the rows that no other row dominates (all values to be small); of equal rows the first stays."""
+    kept: list[int] = []
+    for index in sorted(range(len(losses)), key=lambda index: tuple(losses[index])):
+        row = losses[index]
+        if not any(all(a <= b for a, b in zip(losses[other], row, strict=True)) for other in kept):
+            kept.append(index)
+    return sorted(kept)

@@ -1,0 +1,212 @@
+"""Train a network to a budget: resumable to the epoch, judged by its averaged weights on the validation images."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel
+
+from nas import checkpoint
+from nas.architecture import Architecture
+from nas.augment import Preprocess
+from nas.data import ImageData
+from nas.errors import Diverged, InputError, OutOfMemory
+from nas.jobs import Budget, Report
+from nas.model import Backbone, build
+from nas.recipe import Recipe
+
+ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainAndValidate:
+    """The built-in `evaluate`: train on the training images, measure on the validation images."""
+
+    data: ImageData
+    recipe: Recipe
+
+    def __call__(self, candidate: Architecture, budget: Budget, report: Report) -> dict[str, float]:
+        """Train to `budget.stop`, saving to `budget.checkpoint` each epoch; accuracy and loss on validation.
+
+        Raises: Diverged, OutOfMemory, InputError.
+        """
+        try:
+            return Trainer(candidate, self.data, self.recipe, budget).run(report)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemory(f"out of memory on {budget.device}: {str(error).splitlines()[0] if str(error) else ''}") from error
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):
+                raise OutOfMemory(f"out of memory on {budget.device}") from error
+            raise
+
+
+class Trainer:
+    """One candidate's training. All randomness comes from (seed, epoch), so a resumed run repeats an unbroken one."""
+
+    def __init__(self, candidate: Architecture, data: ImageData, recipe: Recipe, budget: Budget) -> None:
+        self.data, self.recipe, self.budget = data, recipe, budget
+        self.device = torch.device(budget.device)
+        self.folder = Path(budget.checkpoint)
+        torch.manual_seed(budget.seed)
+        self.model: Backbone = build(
+            candidate,
+            in_channels=data.channels,
+            num_classes=len(data.classes),
+            resolution=data.resolution,
+            drop_path=recipe.drop_path,
+        ).to(self.device)
+        self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
+        self.optimizer = _adamw(self.model, recipe)
+        self.images = Images(data, "train", self.device, recipe.subset)
+        self.batch = min(recipe.batch(len(self.images)), len(self.images))
+        self.preprocess = Preprocess(data, recipe.augment).to(self.device)
+        self.epoch = 0
+        self.metrics: dict[str, float] = {}
+
+    def run(self, report: Report) -> dict[str, float]:
+        """Train from the checkpoint, or from the start, to the budget."""
+        self._resume()
+        while self.epoch < self.budget.stop:
+            started = time.monotonic()
+            train_loss = self._train_epoch()
+            self.epoch += 1
+            self.metrics = {
+                **measure(self.average.module, self.data, "validation", self.device),
+                "train_loss": train_loss,
+                "epoch_seconds": time.monotonic() - started,
+            }
+            self._save()
+            report(self.epoch, self.metrics)
+        return self.metrics
+
+    def _train_epoch(self) -> float:
+        recipe, steps = self.recipe, max(1, len(self.images) // self.batch)
+        torch.manual_seed(_mix(self.budget.seed, self.epoch))
+        self.model.train()
+        self.preprocess.train()
+        total = torch.zeros((), device=self.device)
+        for step, (images_BHWC, labels_B) in enumerate(self.images.shuffled(self.batch)):
+            rate = recipe.rate(self.epoch + step / steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            with _precision(self.device):
+                logits_BK = self.model(self.preprocess(images_BHWC))
+            loss = cross_entropy(logits_BK.float(), labels_B, label_smoothing=recipe.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+            self.optimizer.step()
+            self.average.update_parameters(self.model)
+            total += loss.detach()
+        mean = float(total) / steps
+        if not math.isfinite(mean):
+            raise Diverged(f"diverged in epoch {self.epoch + 1}: the training loss is {mean}")
+        return mean
+
+    def _average_into(self, averaged: Any, current: Any, count: Tensor | int) -> None:
+        """Exponential average whose decay rises with the steps done, so that short trainings are not judged by noise."""
+        if not torch.is_floating_point(averaged[0]):
+            torch._foreach_copy_(averaged, current)  # noqa: SLF001 - the call that torch's own averages are made of
+            return
+        steps = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(self.recipe.ema, (1 + steps) / (10 + steps)))  # noqa: SLF001
+
+    def _resume(self) -> None:
+        state = checkpoint.load(self.folder)
+        if state is None:
+            if self.budget.start:
+                raise InputError(f"there is no checkpoint of epoch {self.budget.start} in {self.folder}")
+            return
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.metrics = int(state["epoch"]), dict(state["metrics"])
+
+    def _save(self) -> None:
+        state: dict[str, Any] = {
+            "epoch": self.epoch,
+            "metrics": self.metrics,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        checkpoint.save(self.folder, state)
+
+
+class Images:
+    """The images of a split on their way to the device: all at once on a GPU, memory-mapped batches on a CPU."""
+
+    def __init__(self, data: ImageData, split: str, device: torch.device, subset: float = 1.0) -> None:
+        self.device = device
+        images, labels = data.images(split), data.labels(split)
+        count = max(2, round(len(labels) * subset))
+        self.rows = np.arange(len(labels)) if count >= len(labels) else np.random.default_rng(0).permutation(len(labels))[:count]
+        self.labels = torch.from_numpy(labels).to(device)
+        resident = device.type != "cpu" and images.nbytes <= ON_DEVICE
+        self.images = torch.from_numpy(np.array(images)).to(device) if resident else images
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def shuffled(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Whole batches in random order, drawn from torch's global generator; what is left over waits for another epoch."""
+        rows = self.rows[torch.randperm(len(self.rows)).numpy()]
+        for start in range(0, len(rows) - batch + 1, batch):
+            yield self._take(rows[start : start + batch])
+
+    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images, the last batch possibly smaller."""
+        for start in range(0, len(self.rows), batch):
+            yield self._take(self.rows[start : start + batch])
+
+    def _take(self, rows: Any) -> tuple[Tensor, Tensor]:
+        index = torch.from_numpy(rows).to(self.device)
+        if isinstance(self.images, Tensor):
+            return self.images[index], self.labels[index]
+        return torch.from_numpy(self.images[rows]).to(self.device), self.labels[index]
+
+
+@torch.inference_mode()
+def measure(model: nn.Module, data: ImageData, split: str, device: torch.device) -> dict[str, float]:
+    """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode.
+
+    Raises: Diverged when the loss is not finite.
+    """
+    was_training = model.training
+    model.eval()
+    preprocess = Preprocess(data, "none").to(device).eval()
+    right, loss, images = 0.0, 0.0, Images(data, split, device)
+    for images_BHWC, labels_B in images.in_order(512):
+        with _precision(device):
+            logits_BK = model(preprocess(images_BHWC)).float()
+        right += float((logits_BK.argmax(1) == labels_B).sum())
+        loss += float(cross_entropy(logits_BK, labels_B, reduction="sum"))
+    model.train(was_training)
+    if not math.isfinite(loss):
+        raise Diverged(f"diverged: the {split} loss is {loss}")
+    return {"accuracy": right / len(images), "loss": loss / len(images)}
+
+
+def _precision(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """Weight decay on matrices and kernels only."""
+    decayed = [weight for weight in model.parameters() if weight.ndim >= 2 and weight.shape[0] > 1]
+    others = [weight for weight in model.parameters() if not (weight.ndim >= 2 and weight.shape[0] > 1)]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _mix(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch * 7_919 + 1) % 2**63

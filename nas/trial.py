@@ -1,0 +1,60 @@
+"""A trial of a study, as everybody outside the store sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from nas.jobs import Budget
+
+
+class State(enum.StrEnum):
+    """Where a trial is; the words are Optuna's."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAIL = "fail"
+
+
+MOVES = {State.RUNNING: frozenset({State.COMPLETE, State.FAIL}), State.COMPLETE: frozenset(), State.FAIL: frozenset()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One candidate of a study and what is known about it.
+
+    Attributes:
+        number: from 0, in the order of dispatch.
+        genome, candidate, digest: the candidate in three forms; equal networks have equal digests.
+        state: running, complete or fail.
+        origin: who proposed it: a sampler's name, "random" for its random start, "start" for an enqueued one.
+        attempt: which attempt is or was the last, from 1.
+        metrics: known costs from the start, measured metrics once complete.
+        curve: metrics reported on the way, by step (epochs done).
+        budget: of the last attempt.
+        seconds: wall time of the last attempt; None while running.
+        host: where it ran.
+        reason: why it failed; empty otherwise.
+    """
+
+    number: int
+    genome: tuple[int, ...]
+    candidate: Any
+    digest: str
+    state: State
+    origin: str
+    attempt: int
+    metrics: Mapping[str, float]
+    budget: Budget
+    curve: Mapping[int, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    seconds: float | None = None
+    host: str = ""
+    reason: str = ""
+
+    def moved(self, state: State, **changes: Any) -> Trial:
+        """This trial in another state. Raises: ValueError for a move that no trial makes."""
+        if state not in MOVES[self.state]:
+            raise ValueError(f"trial {self.number}: {self.state} cannot become {state}")
+        return dataclasses.replace(self, state=state, **changes)

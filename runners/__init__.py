@@ -1,0 +1,1 @@
+"""Who carries out a search: this process, processes of this machine, Ray; and the command line."""

@@ -1,0 +1,49 @@
+"""One evaluation on the side of the worker: from a job to its last event. Shared by all runners."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import traceback
+from collections.abc import Callable
+
+from nas.errors import NasError
+from nas.jobs import Evaluate, Event, Failed, Finished, Job, Metrics, Reported, checked_metrics
+from nas.space import Space
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Event], None]) -> None:
+    """Evaluate a job and send its events; the last one is `Finished` or `Failed`, whatever `evaluate` does."""
+    started = time.monotonic()
+    host = socket.gethostname()
+
+    def report(step: int, metrics: Metrics) -> None:
+        send(Reported(job.number, job.attempt, int(step), checked_metrics(metrics)))
+
+    try:
+        metrics = checked_metrics(evaluate(space.decode(job.genome), job.budget, report))
+    except NasError as error:
+        reason = str(error)
+    except ValueError as error:
+        reason = _told(error) if str(error).startswith(("evaluate returned", "diverged")) else _traced(error)
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything, and the search goes on
+        reason = _traced(error)
+    else:
+        send(Finished(job.number, job.attempt, metrics, time.monotonic() - started, host))
+        return
+    send(Failed(job.number, job.attempt, reason, time.monotonic() - started, host))
+
+
+def _told(error: ValueError) -> str:
+    return str(error)
+
+
+def _traced(error: Exception) -> str:
+    """The error and the line that raised it; the whole traceback goes to the log."""
+    log.debug("evaluation failed", exc_info=error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

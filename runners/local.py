@@ -1,0 +1,187 @@
+"""`local`: warm worker processes of this machine, each with its share of the cores, or of a GPU. No Ray.
+
+Workers are started once and get job after job through a pipe; they end when the driver does, however it ends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from nas.api import RunnerOptions, Watch
+from nas.errors import InputError
+from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost
+from nas.space import Space
+from nas.study import Study
+from runners.evaluation import evaluate_job
+from runners.loop import drive
+
+PATIENCE_S = 5.0  # for a worker to end before it is killed
+
+
+def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
+    """Carry out the study in worker processes. Raises: InputError for options that make no sense here."""
+    if options.address is not None:
+        raise InputError("the local runner has no cluster to connect to; use ray")
+    gpus = visible_gpus() if options.gpus_per_trial else 0
+    if options.gpus_per_trial and not gpus:
+        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this machine has no GPU that PyTorch can use")
+    most = int(gpus / options.gpus_per_trial) if options.gpus_per_trial else None
+    workers = options.workers or most or cores()
+    if workers < 1:
+        raise InputError(f"workers {workers}: at least 1 is needed")
+    if most is not None and workers > most:
+        raise InputError(f"{workers} workers with {options.gpus_per_trial:g} GPU each do not fit {gpus} GPU(s): at most {most}")
+    workers = min(workers, max(1, study.plan.trials))
+    drive(study, LocalPool(study.space, evaluate, workers, options.gpus_per_trial), options, watch)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> int:
+    """GPUs that PyTorch can use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@dataclasses.dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    slot: int
+    job: Job | None = None
+
+
+class LocalPool:
+    """Warm processes. A worker that dies is named in a `Lost` event and replaced."""
+
+    def __init__(self, space: Space, evaluate: Evaluate, workers: int, gpus_per_trial: float) -> None:
+        """Raises: InputError when `evaluate` cannot be sent to another process."""
+        self._space, self._evaluate = space, evaluate
+        self._threads, self._gpus_per_trial = max(1, cores() // workers), gpus_per_trial
+        self._workers: list[_Worker] = []
+        for slot in range(workers):
+            self._workers.append(self._spawn(slot))
+
+    @property
+    def free(self) -> int:
+        """Idle workers."""
+        return sum(worker.job is None for worker in self._workers)
+
+    def start(self, job: Job) -> None:
+        """Send it to an idle worker."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        if self._gpus_per_trial:
+            device = f"cuda:{int(worker.slot * self._gpus_per_trial)}"
+            job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
+        worker.job = job
+        try:
+            worker.pipe.send(job)
+        except (BrokenPipeError, OSError):
+            pass  # it is dead; `events` finds out
+
+    def events(self, wait_s: float) -> Sequence[Event]:
+        """Whatever the pipes hold, and who died."""
+        found: list[Event] = []
+        handles: dict[Any, _Worker] = {worker.pipe: worker for worker in self._workers}
+        for pipe in wait(list(handles), wait_s):
+            worker = handles[pipe]
+            try:
+                while worker.pipe.poll():
+                    event = worker.pipe.recv()
+                    found.append(event)
+                    if isinstance(event, Finished | Failed):
+                        worker.job = None
+            except (EOFError, OSError):
+                found += self._replace(worker)
+        return found
+
+    def stop(self) -> None:
+        """End all workers, at once."""
+        for worker in self._workers:
+            worker.process.terminate()
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(PATIENCE_S)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._workers.clear()
+
+    def _replace(self, worker: _Worker) -> list[Event]:
+        worker.process.join(PATIENCE_S)
+        code = worker.process.exitcode
+        worker.pipe.close()
+        self._workers[self._workers.index(worker)] = self._spawn(worker.slot)
+        if worker.job is None:
+            return []
+        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        return [Lost(worker.job.number, worker.job.attempt, f"its worker ended ({how})")]
+
+    def _spawn(self, slot: int) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_work, args=(theirs, self._space, self._evaluate, self._threads), name=f"nas-worker-{slot}", daemon=True
+        )
+        with _environment(self._threads):
+            try:
+                process.start()
+            except OSError:
+                raise
+            except Exception as error:
+                raise InputError(
+                    f"evaluate cannot be sent to a worker process ({error}); make it a function of a module that can be "
+                    f"imported, or use the inline runner"
+                ) from error
+        theirs.close()
+        return _Worker(process, ours, slot)
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """The thread counts that numerical libraries read when they are loaded, for children started meanwhile."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(pipe: Connection, space: Space, evaluate: Evaluate, threads: int) -> None:
+    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    try:
+        while True:
+            evaluate_job(space, evaluate, pipe.recv(), pipe.send)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _end_with_driver() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
