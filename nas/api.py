@@ -14,8 +14,8 @@ from nas.errors import InputError, unknown
 from nas.feasible import Costs, Pricing
 from nas.front import check_packages
 from nas.jobs import Evaluate
-from nas.objectives import objectives_from
-from nas.objectives import limits_from
+from nas.keeping import keep_best
+from nas.objectives import limits_from, objectives_from
 from nas.samplers import make_sampler
 from nas.space import Space
 from nas.store.base import MemoryStore, Store
@@ -152,13 +152,29 @@ def search(
             search_ = Study(plan=plan, pricing=pricing, objectives=goals, sampler=proposer, store=store)
             search_.enqueue(starts)
             options = RunnerOptions(workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout)
-            run(search_, evaluate, options, watch or (lambda _: None))
+            run(search_, evaluate, options, _watching(watch))
         finally:
             store.close()
     everything = tuple(search_.trials[number] for number in sorted(search_.trials))
     return Result(
         study, everything, tuple(ranked(everything, goals)), tuple(pareto(everything, goals)), dict(search_.rejected), search_.exhausted
     )
+
+
+def _watching(watch: Watch | None) -> Watch:
+    """The caller's watch, and the checkpoints of the best few kept."""
+    ended = -1
+
+    def look(study: Study) -> None:
+        nonlocal ended
+        done = len(study.trials) - study.running
+        if done != ended:
+            ended = done
+            keep_best(list(study.trials.values()), study.objectives)
+        if watch is not None:
+            watch(study)
+
+    return look
 
 
 def _runner(name: str) -> Run:

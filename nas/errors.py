@@ -28,7 +28,7 @@ class SpaceError(NasError):
     """A space that cannot be, or a candidate that is not in it."""
 
 
-class InputError(NasError):
+class InputError(NasError, ValueError):
     """Bad input from a user: an unknown name, a malformed limit, a file that is not what it should be."""
 
 

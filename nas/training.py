@@ -24,6 +24,7 @@ from nas.jobs import Budget, Report
 from nas.model import Backbone, build
 from nas.recipe import Recipe
 
+TIMED_STEPS = 3
 ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
 
 
@@ -89,28 +90,32 @@ class Trainer:
         return self.metrics
 
     def _train_epoch(self) -> float:
+        """The mean loss of an epoch. Raises: Diverged."""
         recipe, steps = self.recipe, max(1, len(self.images) // self.batch)
         torch.manual_seed(_mix(self.budget.seed, self.epoch))
         self.model.train()
         self.preprocess.train()
         total = torch.zeros((), device=self.device)
         for step, (images_BHWC, labels_B) in enumerate(self.images.shuffled(self.batch)):
-            rate = recipe.rate(self.epoch + step / steps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            with _precision(self.device):
-                logits_BK = self.model(self.preprocess(images_BHWC))
-            loss = cross_entropy(logits_BK.float(), labels_B, label_smoothing=recipe.label_smoothing)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
-            self.optimizer.step()
-            self.average.update_parameters(self.model)
-            total += loss.detach()
+            total += self.step(images_BHWC, labels_B, recipe.rate(self.epoch + step / steps))
         mean = float(total) / steps
         if not math.isfinite(mean):
             raise Diverged(f"diverged in epoch {self.epoch + 1}: the training loss is {mean}")
         return mean
+
+    def step(self, images_BHWC: Tensor, labels_B: Tensor, rate: float) -> Tensor:
+        """One step of the optimizer at a learning rate; the loss, not waited for."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with _precision(self.device):
+            logits_BK = self.model(self.preprocess(images_BHWC))
+        loss = cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        return loss.detach()
 
     def _average_into(self, averaged: Any, current: Any, count: Tensor | int) -> None:
         """Exponential average whose decay rises with the steps done, so that short trainings are not judged by noise."""
@@ -140,6 +145,21 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         checkpoint.save(self.folder, state)
+
+
+def seconds_per_epoch(candidate: Architecture, data: ImageData, recipe: Recipe, device: str) -> float:
+    """An estimate from a few timed steps: one epoch of training and validation on this machine, as it is loaded now."""
+    trainer = Trainer(candidate, data, recipe, Budget(0, recipe.epochs, 0, device, ""))
+    batches = trainer.images.shuffled(trainer.batch)
+    timed = 0.0
+    for step in range(1 + TIMED_STEPS):
+        started = time.monotonic()
+        trainer.step(*next(batches), recipe.lr)
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+        timed += time.monotonic() - started if step else 0.0
+    forward = data.counts["validation"] / (3 * trainer.batch)  # a forward pass costs about a third of a training step
+    return timed / TIMED_STEPS * (len(trainer.images) / trainer.batch + forward)
 
 
 class Images:

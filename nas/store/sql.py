@@ -155,6 +155,9 @@ def _take_over(
     connection: Connection, study_id: int, name: str, settings: dict[str, Any], space_digest: str, *, made: bool
 ) -> None:
     us = {"driver": canonical_json(_this_process()), "beat": _utc_now()}
+    if made:  # SQLite gives the id of a study deleted through Optuna to the next one
+        for table in (tables.studies, tables.evaluations):
+            connection.execute(table.delete().where(table.c.study_id == study_id))
     found = connection.execute(select(tables.studies).where(tables.studies.c.study_id == study_id)).mappings().first()
     if found is None and made:
         row = {"study_id": study_id, "settings": canonical_json(settings), "space_digest": space_digest, "version": __version__}

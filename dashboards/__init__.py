@@ -1,0 +1,1 @@
+"""Who looks: Optuna Dashboard on a study database."""

@@ -1,0 +1,120 @@
+"""The search file (TOML) as a checked value; the command line's options are the same fields.
+
+    space = "metaformer"
+    data = "hf:uoft-cs/cifar10"
+    objectives = ["accuracy:max", "macs:min"]
+    limits = ["params<=2e6"]
+    trials = 100
+    epochs = "1:10"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from nas.errors import InputError
+from nas.objectives import Limit, Objective
+
+LARGEST_FILE = 1_000_000
+
+
+class SearchConfig(BaseModel):
+    """Everything `nas search` can be told. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    space: str = "metaformer"
+    data: str = "digits"
+    resolution: int | None = Field(default=None, ge=4, le=1024)
+    objectives: list[str] = ["accuracy:max"]
+    limits: list[str] = []
+    trials: int = Field(default=24, ge=1)
+    epochs: str = "1:10"
+    sampler: str = "auto"
+    runner: str = "local"
+    workers: int | None = Field(default=None, ge=1)
+    gpus_per_trial: float | None = Field(default=None, ge=0)
+    address: str | None = None
+    seed: int = 0
+    timeout: float | None = Field(default=None, gt=0)
+    study: str | None = None
+    storage: str | None = None
+    evaluate: str | None = None
+    costs: str | None = None
+    subset: float = Field(default=1.0, gt=0, le=1)
+    batch_size: int = Field(default=0, ge=0)
+    lr: float = Field(default=4e-3, gt=0, le=10)
+    augment: str = "auto"
+    start: list[str] = []
+    checkpoints: str = "checkpoints"
+    export: str | None = None
+    published: bool = False
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives(cls, texts: list[str]) -> list[str]:
+        return [str(Objective.parse(text)) for text in texts]
+
+    @field_validator("limits")
+    @classmethod
+    def _limits(cls, texts: list[str]) -> list[str]:
+        return [str(Limit.parse(text)) for text in texts]
+
+    @field_validator("epochs")
+    @classmethod
+    def _epochs(cls, text: str) -> str:
+        parse_epochs(text)
+        return text
+
+    @property
+    def epoch_range(self) -> tuple[int, int]:
+        """(smallest, full) budget."""
+        return parse_epochs(self.epochs)
+
+
+def parse_epochs(text: str) -> tuple[int, int]:
+    """From "MIN:MAX" or "MAX". Raises: InputError."""
+    low, colon, high = text.partition(":")
+    try:
+        epochs = (int(low), int(high)) if colon else (1, int(low))
+    except ValueError:
+        epochs = (0, 0)
+    if not 1 <= epochs[0] <= epochs[1]:
+        raise InputError(f"epochs {text!r}: MIN:MAX with 1 <= MIN <= MAX is expected, as in 1:10")
+    return epochs
+
+
+def read_config(path: Path | None, overrides: dict[str, Any]) -> SearchConfig:
+    """The file's settings with `overrides` on top. Raises: InputError naming file and key."""
+    settings: dict[str, Any] = {}
+    where = str(path) if path else "command line"
+    if path is not None:
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise InputError(f"{path}: larger than 1 MB, no search file is")
+            settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not TOML: {error}") from error
+    try:
+        return SearchConfig(**{**settings, **overrides})
+    except ValidationError as error:
+        raise InputError("; ".join(_told(where, fault) for fault in error.errors())) from None
+
+
+def _told(where: str, fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        from difflib import get_close_matches
+
+        near = get_close_matches(key, SearchConfig.model_fields, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{where}: unknown key {key!r}; {hint}known: {', '.join(SearchConfig.model_fields)}"
+    if fault["type"] == "value_error":
+        return f"{where}: {fault['ctx']['error']}"
+    return f"{where}: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"

@@ -1,0 +1,144 @@
+"""Take a model home: weights as safetensors beside the architecture's JSON, proven equal before anything is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from nas import checkpoint
+from nas.architecture import Architecture
+from nas.data import ImageData
+from nas.errors import ExportError, InputError
+from nas.model import Backbone, build
+from nas.training import Images, measure
+from nas.trial import State, Trial
+from nas.version import __version__
+
+PREFIX = "module."  # of the averaged weights in a training state
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What an export holds.
+
+    Attributes:
+        folder: where it is. files: their names.
+        metrics: accuracy and loss of the exported files, recomputed, on validation and test.
+        largest_difference: of any logit between the model in memory and the reloaded one; 0 is required.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    metrics: Mapping[str, Mapping[str, float]]
+    largest_difference: float
+
+
+def trained_weights(trial: Trial) -> dict[str, torch.Tensor]:
+    """The averaged weights that a trial was judged by. Raises: InputError when its checkpoint is gone."""
+    state = checkpoint.load(Path(trial.budget.checkpoint))
+    if state is None:
+        raise InputError(f"trial {trial.number} has no checkpoint in {trial.budget.checkpoint}; it cannot be exported")
+    average = state["average"]
+    return {name.removeprefix(PREFIX): value for name, value in average.items() if name.startswith(PREFIX)}
+
+
+def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bool = False) -> Exported:
+    """Write a complete trial's model to `target`, reload it, and check that the logits are the same.
+
+    Raises: InputError for a trial that cannot be exported or a target that exists (without `force`), ExportError when
+    writing or the check failed; then nothing is left behind.
+    """
+    if trial.state is not State.COMPLETE or not isinstance(trial.candidate, Architecture):
+        raise InputError(f"trial {trial.number} is {trial.state} and cannot be exported; only a complete one of the built-in training can")
+    target = target.absolute()
+    if target.exists() and not (force and (target / "architecture.json").is_file()):
+        hint = "--force replaces an export" if (target / "architecture.json").is_file() else "and is no export of ours"
+        raise InputError(f"{target} exists; {hint}")
+    model = _model(trial.candidate, data)
+    model.load_state_dict(trained_weights(trial))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise ExportError(f"cannot write to {target.parent}: {error.strerror}") from error
+    try:
+        exported = _write_and_check(model, trial, data, scratch, study)
+        if target.exists():
+            shutil.rmtree(target)
+        scratch.rename(target)
+    except OSError as error:
+        raise ExportError(f"cannot write {target}: {error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return dataclasses.replace(exported, folder=target)
+
+
+def load_exported(folder: Path) -> tuple[Backbone, dict[str, Any]]:
+    """The model of an exported folder, in evaluation mode, and its `export.json`.
+
+    Raises: InputError when the folder is no export of ours.
+    """
+    try:
+        facts = json.loads((folder / "export.json").read_text())
+        architecture = Architecture.load(folder / "architecture.json")
+        weights = load_file(folder / "model.safetensors")
+        model = build(architecture, in_channels=facts["channels"], num_classes=len(facts["classes"]))
+        model.load_state_dict(weights)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{folder} is no export of mixer-nas: {error}") from error
+    return model.eval(), facts
+
+
+def _model(architecture: Architecture, data: ImageData) -> Backbone:
+    model = build(
+        architecture, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution
+    )
+    return model.eval()
+
+
+def _write_and_check(model: Backbone, trial: Trial, data: ImageData, folder: Path, study: str) -> Exported:
+    device = torch.device("cpu")
+    (folder / "architecture.json").write_text(model.architecture.to_json() + "\n")
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    facts = {
+        "study": study,
+        "trial": trial.number,
+        "digest": trial.digest,
+        "resolution": data.resolution,
+        "channels": data.channels,
+        "classes": list(data.classes),
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "data": data.name,
+        "mixer_nas": __version__,
+        "torch": torch.__version__,
+    }
+    (folder / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
+    reloaded, _ = load_exported(folder)
+    difference = _difference(model, reloaded, data, device)
+    if difference:
+        raise ExportError(f"the reloaded model differs from the trained one by up to {difference:g} in its logits")
+    metrics = {split: measure(reloaded, data, split, device) for split in ("validation", "test")}
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "search": dict(trial.metrics)}, indent=2) + "\n")
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    return Exported(folder, tuple(sorted(path.name for path in folder.iterdir())), metrics, difference)
+
+
+@torch.inference_mode()
+def _difference(first: Backbone, second: Backbone, data: ImageData, device: torch.device) -> float:
+    from nas.augment import Preprocess
+
+    images_BHWC, _ = next(Images(data, "validation", device).in_order(64))
+    x_BCHW = Preprocess(data, "none").eval()(images_BHWC)
+    return float((first(x_BCHW) - second(x_BCHW)).abs().max())

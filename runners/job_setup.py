@@ -1,0 +1,150 @@
+"""From a checked configuration to the arguments of `nas.search`: data, space, evaluation, costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import random
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import search_spaces
+from nas import zoo
+from nas.architecture import Architecture
+from nas.config import SearchConfig
+from nas.costs import cost
+from nas.data import ImageData, load
+from nas.errors import InputError, NasError
+from nas.feasible import Costs
+from nas.jobs import Evaluate
+from nas.recipe import Recipe
+from nas.space import Space
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkCosts:
+    """The known costs of an architecture for a data set: params, macs, activation_bytes."""
+
+    num_classes: int
+    in_channels: int
+
+    def __call__(self, candidate: Architecture) -> Mapping[str, float]:
+        """By formula."""
+        return cost(candidate, num_classes=self.num_classes, in_channels=self.in_channels).as_dict()
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What a configuration stands for. `data` and `recipe` are None with a user's own evaluation."""
+
+    config: SearchConfig
+    study: str
+    space: Space
+    evaluate: Evaluate
+    costs: Costs | None
+    settings: Mapping[str, Any]
+    data: ImageData | None
+    recipe: Recipe | None
+
+
+def prepare(config: SearchConfig) -> Setup:
+    """Load data and space and build the evaluation. Raises: InputError, DataError."""
+    if config.evaluate is not None:
+        return _own(config)
+    recipe = Recipe(
+        epochs=config.epoch_range[1],
+        min_epochs=config.epoch_range[0],
+        batch_size=config.batch_size,
+        lr=config.lr,
+        augment=config.augment,
+        subset=config.subset,
+    )
+    data = load(config.data, resolution=config.resolution)
+    space = _space(config.space, data.resolution)
+    if not isinstance(space.decode(space.sample(random.Random(0))), Architecture):
+        raise InputError(f"space {config.space!r} does not hold architectures; give --evaluate module:function with it")
+    from nas.training import TrainAndValidate
+
+    settings = {
+        "space": config.space,
+        "data": f"{data.name} ({data.digest}, {data.resolution} px)",
+        "recipe": dataclasses.asdict(recipe),
+        "evaluate": "train and validate",
+        "source": {"data": config.data, "resolution": config.resolution},
+    }
+    costs = NetworkCosts(len(data.classes), data.channels)
+    name = config.study or _study_name(config.space, config.data)
+    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, data, recipe)
+
+
+def starts(setup: Setup) -> list[Architecture]:
+    """The candidates named by `start`: zoo names or architecture files. Raises: InputError."""
+    found = []
+    for name in setup.config.start:
+        architecture = read_architecture(name)
+        if setup.data is not None:
+            architecture = architecture.at(setup.data.resolution)
+        found.append(architecture)
+    return found
+
+
+def read_architecture(name: str) -> Architecture:
+    """A published network by name, or an architecture file (FILE.json). Raises: InputError naming what is wrong."""
+    if not name.endswith(".json"):
+        return zoo.get(name)
+    try:
+        return Architecture.load(Path(name))
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}") from error
+    except NasError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _own(config: SearchConfig) -> Setup:
+    evaluate = import_attribute(str(config.evaluate), "evaluate")
+    costs = import_attribute(config.costs, "costs") if config.costs else None
+    if not callable(evaluate) or not (costs is None or callable(costs)):
+        raise InputError(f"--evaluate {config.evaluate}: not a function")
+    space = _space(config.space, config.resolution or 32)
+    settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "epochs": config.epochs}
+    name = config.study or _study_name(config.space, str(config.evaluate))
+    return Setup(config, name, space, evaluate, costs, settings, None, None)
+
+
+def _space(name: str, resolution: int) -> Space:
+    if ":" not in name:
+        return search_spaces.get(name, resolution)
+    space = import_attribute(name, "space")
+    if not isinstance(space, Space) and callable(space):
+        space = space(resolution)
+    if not isinstance(space, Space):
+        raise InputError(f"--space {name}: a nas.Space, or a function of the resolution that makes one, is expected")
+    return space
+
+
+def import_attribute(reference: str, what: str) -> Any:
+    """The object of "module:attribute"; modules of the working directory count, after installed ones.
+
+    Raises: InputError.
+    """
+    module_name, colon, attribute = reference.partition(":")
+    if not colon or not module_name or not attribute:
+        raise InputError(f"--{what} {reference!r}: MODULE:NAME is expected, as in my_space:space")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"--{what} {reference}: cannot import {module_name!r}: {error}") from error
+    if not hasattr(module, attribute):
+        raise InputError(f"--{what} {reference}: {module_name!r} has no {attribute!r}")
+    return getattr(module, attribute)
+
+
+def _study_name(space: str, data: str) -> str:
+    words = [re.sub(r"[^A-Za-z0-9.]+", "-", Path(part).name or part).strip("-.") for part in (space, data)]
+    return "-".join(word for word in words if word)[:100] or "search"

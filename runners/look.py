@@ -1,0 +1,202 @@
+"""The commands that look at studies, costs and spaces, and `nas export`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import search_spaces
+from nas.costs import Cost, parts
+from nas.costs import cost as cost_by_formula
+from nas.errors import ArchitectureError, InputError
+from nas.store.database import storage_url
+from nas.store.reading import StudyRecord, read_study
+from nas.study import pareto, ranked
+from nas.trial import State, Trial
+from runners.job_setup import read_architecture
+from runners.tables import quantity, trial_json, trial_table
+
+RESOLUTIONS = (8, 28, 32, 224)
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+
+
+def _shown(record: StudyRecord, count: int) -> Sequence[Trial]:
+    if len(record.objectives) > 1:
+        return pareto(record.trials, record.objectives)
+    return ranked(record.trials, record.objectives)[:count]
+
+
+def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
+    """`nas status`."""
+    record = read_study(storage_url(storage), name)
+    counts = {state.value: sum(trial.state is state for trial in record.trials) for state in State}
+    shown = _shown(record, 3)
+    driver = record.driver
+    if as_json:
+        _json({"study": name, **counts, "driver": driver, "settings": record.settings, "best": [trial_json(trial) for trial in shown]})
+        return
+    out.print(f"study {name}: " + ", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+    for key in ("space", "data", "objectives", "limits"):
+        value = record.settings.get(key)
+        if value:
+            out.print(f"  {key}: {value if isinstance(value, str) else ', '.join(value)}", highlight=False, soft_wrap=True)
+    out.print(f"  driven by process {driver['pid']} on {driver['host']}" if driver else "  nobody drives it now", highlight=False)
+    spent = sum(trial.seconds or 0.0 for trial in record.trials)
+    out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
+    if shown:
+        out.print(trial_table(shown, record.objectives, "best so far"))
+
+
+def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_json: bool, out: Console) -> None:
+    """`nas best`. Raises: InputError when no trial is complete."""
+    record = read_study(storage_url(storage), name)
+    shown = _shown(record, count)
+    if not shown:
+        raise InputError(f"study {name!r} has no complete trial yet ({len(record.trials)} in all)")
+    if as_json:
+        _json([trial_json(trial) for trial in shown])
+        return
+    table = trial_table(shown, record.objectives, f"{'front' if len(record.objectives) > 1 else 'best'} of {name}")
+    out.print(table)
+    if svg is not None:
+        picture = Console(record=True, width=100, file=None, quiet=True)
+        picture.print(table)
+        _write(svg, picture.export_svg(title=f"nas best {name}"))
+
+
+def trials(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
+    """`nas trials`."""
+    record = read_study(storage_url(storage), name)
+    if as_json:
+        _json([trial_json(trial) for trial in record.trials])
+    else:
+        out.print(trial_table(record.trials, record.objectives, f"trials of {name}"))
+
+
+def export_trial(
+    name: str, storage: str | None, *, to: Path, number: int | None, force: bool, as_json: bool, out: Console
+) -> None:
+    """`nas export`. Raises: InputError, ExportError."""
+    record = read_study(storage_url(storage), name)
+    chosen = _chosen(record, number)
+    source = record.settings.get("source")
+    if source is None:
+        raise InputError(f"study {name!r} evaluates by a function of your own, which has no model to export")
+    from nas.data import load
+    from nas.export import export
+
+    exported = export(chosen, load(source["data"], resolution=source["resolution"]), to, study=name, force=force)
+    if as_json:
+        _json({"folder": str(exported.folder), "files": exported.files, "trial": chosen.number, "metrics": exported.metrics})
+        return
+    out.print(f"trial {chosen.number} of {name} exported to {exported.folder}: {', '.join(exported.files)}", highlight=False, soft_wrap=True)
+    for split, values in exported.metrics.items():
+        out.print(f"  {split}: accuracy {values['accuracy']:.4f}, loss {values['loss']:.4f} (recomputed from the files)", highlight=False)
+    out.print("  the reloaded model gives the same logits", highlight=False)
+
+
+def _chosen(record: StudyRecord, number: int | None) -> Trial:
+    if number is None:
+        complete = ranked(record.trials, record.objectives)
+        if not complete:
+            raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
+        return complete[0]
+    if not 0 <= number < len(record.trials):
+        raise InputError(f"study {record.name!r} has no trial {number}; it has 0 to {len(record.trials) - 1}")
+    return record.trials[number]
+
+
+def cost_of(
+    name: str, resolution: int | None, classes: int, channels: int, *, audit: bool, as_json: bool, out: Console
+) -> None:
+    """`nas cost`. Raises: InputError for an unknown network or a resolution that it does not take."""
+    architecture = read_architecture(name)
+    try:
+        architecture = architecture.at(resolution or architecture.resolution)
+    except ArchitectureError as error:
+        raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
+    total = cost_by_formula(architecture, num_classes=classes, in_channels=channels)
+    traced = _traced(architecture, classes, channels) if audit else None
+    stages = parts(architecture, num_classes=classes, in_channels=channels)
+    if as_json:
+        body = {"name": name, "resolution": architecture.resolution, "classes": classes, **total.as_dict()}
+        body["parts"] = {part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved} for part, tally in stages.items()}
+        _json(body | ({"traced_macs": traced} if audit else {}))
+        return
+    table = Table("part", title=f"{name} at {architecture.resolution} px, {classes} classes", title_justify="left")
+    for column in ("map", "params", "MACs", "activations"):
+        table.add_column(column, justify="right")
+    places = [*architecture.places, None]
+    for (part, tally), place in zip(stages.items(), places, strict=True):
+        size = f"{place.side}x{place.side}x{place.width}" if place else ""
+        table.add_row(part, size, *_figures(Cost(tally.params, tally.macs, 4 * tally.saved)))
+    table.add_section()
+    table.add_row("all", "", *_figures(total))
+    out.print(table)
+    if traced is not None:
+        out.print(f"traced by fvcore: {traced:,} MACs, by formula {total.macs:,}", highlight=False)
+
+
+def _figures(cost: Cost) -> tuple[str, str, str]:
+    return f"{cost.params:,}", quantity(cost.macs), f"{cost.activation_bytes / 2**20:.2f} MiB"
+
+
+def _traced(architecture: Any, classes: int, channels: int) -> int:
+    from nas.audit import traced_macs
+    from nas.model import build
+
+    model = build(architecture, in_channels=channels, num_classes=classes)
+    return traced_macs(model, resolution=architecture.resolution, in_channels=channels)
+
+
+def spaces(name: str | None, resolution: int | None, *, as_json: bool, out: Console) -> None:
+    """`nas spaces`."""
+    if name is None:
+        _all_spaces(resolution, as_json=as_json, out=out)
+        return
+    space = search_spaces.get(name, resolution or 32)
+    if as_json:
+        genes = [{"path": gene.path, "options": gene.options, "ordered": gene.ordered} for gene in space.genes]
+        _json({"space": name, "resolution": resolution or 32, "candidates": space.count().value, "genes": genes})
+        return
+    table = Table("gene", "options", title=f"{name} at {resolution or 32} px: {space.count()} architectures", title_justify="left")
+    for gene in space.genes:
+        table.add_row(gene.path, ", ".join(map(str, gene.options)))
+    out.print(table)
+
+
+def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
+    sizes = (resolution,) if resolution else RESOLUTIONS
+    rows: dict[str, dict[int, Any]] = {name: {} for name in search_spaces.SPACES}
+    for name, row in rows.items():
+        for size in sizes:
+            space = search_spaces.get(name, size)
+            row[size] = (len(space), space.count())
+    if as_json:
+        _json([
+            {"space": name, "resolution": size, "genes": genes, "candidates": count.value, "exact": count.exact}
+            for name, row in rows.items() for size, (genes, count) in row.items()
+        ])
+        return
+    table = Table("space", *(f"{size} px" for size in sizes), "what it is")
+    for name, row in rows.items():
+        module = sys.modules[search_spaces.SPACES[name].__module__]
+        about = (module.__doc__ or "").partition(": ")[2].splitlines()[0].rstrip(".")
+        table.add_row(name, *(f"{count} ({genes} genes)" for genes, count in row.values()), about)
+    out.print(table)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error

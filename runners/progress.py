@@ -1,0 +1,80 @@
+"""What a person sees while a search runs: a live line on a terminal, a line a trial elsewhere; always standard error."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from nas.objectives import Objective
+from nas.study import Study, ranked
+from nas.trial import State, Trial
+from runners.tables import quantity, short_network
+
+
+class Watcher:
+    """Follows a study; give it to `nas.search` as `watch` inside a `with`."""
+
+    def __init__(self, console: Console, title: str = "") -> None:
+        self._console, self._title = console, title
+        self._started = time.monotonic()
+        self._before = -1
+        self._told: set[int] = set()
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True)
+
+    def __enter__(self) -> Watcher:
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._title or "search", total=None, note="")
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, study: Study) -> None:
+        """Show how far it is."""
+        done = len(study.trials) - study.running
+        if self._before < 0:
+            self._before = done
+            if done:
+                self._console.print(f"going on with {done} trials done")
+            self._told = {number for number, trial in study.trials.items() if trial.state is not State.RUNNING}
+        ended = [trial for number, trial in study.trials.items() if trial.state is not State.RUNNING and number not in self._told]
+        for trial in ended:
+            self._told.add(trial.number)
+            if self._bar is None or trial.state is State.FAIL:
+                self._console.print(self._line(trial, study.objectives), highlight=False, soft_wrap=True)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=study.plan.trials, note=self._note(study, done))
+
+    def _line(self, trial: Trial, objectives: tuple[Objective, ...]) -> str:
+        if trial.state is State.FAIL:
+            return f"trial {trial.number} failed: {trial.reason}"
+        values = "  ".join(f"{objective.name} {quantity(trial.metrics[objective.name])}" for objective in objectives)
+        return f"trial {trial.number}: {values}  ({trial.seconds or 0:.1f} s, {trial.origin})  {short_network(trial)}"
+
+    def _note(self, study: Study, done: int) -> str:
+        parts = []
+        best = ranked(list(study.trials.values()), study.objectives)
+        if best:
+            goal = study.objectives[0].name
+            parts.append(f"best {goal} {quantity(best[0].metrics[goal])} (trial {best[0].number})")
+        new, spent = done - self._before, time.monotonic() - self._started
+        if new:
+            left = (study.plan.trials - done) * spent / new
+            parts.append(f"{new / spent * 60:.1f} trials/min, {_clock(left)} left")
+        failed = sum(trial.state is State.FAIL for trial in study.trials.values())
+        if failed:
+            parts.append(f"{failed} failed")
+        return "  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,83 @@
+"""Tables and short texts about trials, spaces and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from nas.architecture import Architecture, Stage
+from nas.objectives import Objective
+from nas.trial import Trial
+
+SHORT = {
+    "identity": "id",
+    "pooling": "pool",
+    "depthwise_conv": "dw",
+    "separable_conv": "sep",
+    "token_mlp": "mlp",
+    "attention": "attn",
+    "conv_attention": "cvt",
+}
+
+
+def quantity(value: float) -> str:
+    """A number as people read it: 0.9812, 12.5, 146,890, 1.25M, 4.57G."""
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{int(value):,}"
+    for bound, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= bound:
+            return f"{value / bound:.3g}{unit}"
+    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def short_network(trial: Trial) -> str:
+    """A network in a few words: mixer, width x depth of every stage."""
+    if not isinstance(trial.candidate, Architecture):
+        return " ".join(f"{name}={value}" for name, value in dict(trial.candidate).items()) if isinstance(trial.candidate, Mapping) else str(trial.candidate)
+    return " | ".join(_short_stage(stage) for stage in trial.candidate.stages)
+
+
+def _short_stage(stage: Stage) -> str:
+    kinds = list(dict.fromkeys(SHORT.get(block.mixer.kind, block.mixer.kind) for block in stage.blocks))
+    size = next((getattr(stage.blocks[0].mixer, name) for name in ("kernel", "size", "kv_kernel") if hasattr(stage.blocks[0].mixer, name)), "")
+    return f"{'/'.join(kinds)}{size} {stage.width}x{len(stage.blocks)}"
+
+
+def trial_table(trials: Sequence[Trial], objectives: Sequence[Objective], title: str) -> Table:
+    """One row a trial: objectives, known costs, who proposed it, what it is."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("trial", justify="right")
+    names = [objective.name for objective in objectives]
+    extra = [name for name in ("params", "macs") if name not in names and any(name in trial.metrics for trial in trials)]
+    for name in (*names, *extra):
+        table.add_column(name, justify="right")
+    table.add_column("s", justify="right")
+    table.add_column("from")
+    table.add_column("network", overflow="fold")
+    for trial in trials:
+        values = [quantity(trial.metrics[name]) if name in trial.metrics else "-" for name in (*names, *extra)]
+        seconds = f"{trial.seconds:.1f}" if trial.seconds is not None else str(trial.state)
+        table.add_row(str(trial.number), *values, seconds, trial.origin, trial.reason or short_network(trial))
+    return table
+
+
+def trial_json(trial: Trial) -> dict[str, Any]:
+    """A trial as JSON types."""
+    candidate = trial.candidate
+    return {
+        "number": trial.number,
+        "state": trial.state.value,
+        "origin": trial.origin,
+        "attempt": trial.attempt,
+        "digest": trial.digest,
+        "metrics": dict(trial.metrics),
+        "epochs": trial.budget.stop,
+        "seconds": trial.seconds,
+        "host": trial.host,
+        "reason": trial.reason,
+        "candidate": candidate.as_json() if isinstance(candidate, Architecture) else candidate,
+    }

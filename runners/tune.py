@@ -1,0 +1,369 @@
+"""`ray`: Ray Tune places and runs the jobs of a study; the study itself, attempts and checkpoints stay ours.
+
+Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. The only module that knows Ray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle, tune
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from nas.api import RunnerOptions, Watch
+from nas.errors import ForeignPackageError, InputError, NasError
+from nas.jobs import Budget, Evaluate, Event, Failed, Finished, Job, Lost, Reported
+from nas.study import Study
+from runners.evaluation import evaluate_job
+
+EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's, as with the other runners
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+KINDS: dict[str, type[Event]] = {"reported": Reported, "finished": Finished, "failed": Failed}
+
+
+def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
+    """Carry out the study on a Ray cluster.
+
+    Raises: InputError when the cluster cannot be reached or lacks the GPUs, ForeignPackageError when a node would
+    import another package in place of ours.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
+    with _environment(ENVIRONMENT), _cluster(options.address):
+        _check_nodes()
+        workers, cpus = _share(options, study)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
+        searcher = StudySearcher(study, workers, options.timeout, watch)
+        with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+            _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+        if searcher.error is not None:
+            raise searcher.error
+
+
+def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: dict[str, float], scratch: str) -> None:
+    _send_by_value(evaluate)
+    trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
+    tuner = Tuner(
+        tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount}),
+        tune_config=TuneConfig(search_alg=searcher, scheduler=Causes(searcher), num_samples=-1, reuse_actors=True),
+        run_config=RunConfig(
+            storage_path=scratch,
+            verbose=0,
+            checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            failure_config=FailureConfig(max_failures=0),
+        ),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuner.fit()
+
+
+class Causes(FIFOScheduler):  # type: ignore[misc]
+    """First in, first out; notes why a trial broke, which Tune tells its scheduler but not its searcher."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as with the searcher."""
+        return {}
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
+        """The last line of the error that Tune has written down."""
+        try:
+            lines = [line.strip() for line in Path(trial.error_file).read_text().splitlines() if line.strip()]
+        except (OSError, TypeError):
+            lines = []
+        if lines:
+            self._searcher.causes[trial.trial_id] = lines[-1][:500]
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """A Tune searcher that asks a study for jobs and tells it what came of them."""
+
+    def __init__(self, study: Study, workers: int, timeout: float | None, watch: Watch) -> None:
+        """`workers` is how many jobs may be in flight, `timeout` the seconds after which no new one is given."""
+        super().__init__(metric="mixer_nas_step", mode="max")
+        self._study, self._workers, self._watch = study, workers, watch
+        self._ends = None if timeout is None else time.monotonic() + timeout
+        self._jobs: dict[str, Job] = {}
+        self.error: NasError | None = None
+        self.causes: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher, and the study in SQL is the only state that counts."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next job; None while others run and none is to be had; FINISHED at the end."""
+        late = self.error is not None or (self._ends is not None and time.monotonic() >= self._ends)
+        if len(self._jobs) >= self._workers:
+            return None
+        try:
+            job = None if late else self._study.next()
+        except NasError as error:
+            self.error = error  # Tune would bury it in a traceback of its own
+            job = None
+        if job is None:
+            return None if self._jobs else Searcher.FINISHED
+        self._jobs[trial_id] = job
+        self._watch(self._study)
+        return {"job": _job_text(job)}
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A report."""
+        self._take(result)
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002
+        """The last event, or none: then the actor or its node is gone."""
+        job = self._jobs.pop(trial_id, None)
+        if result is not None:
+            self._take(result)
+        if job is not None and (error or result is None):
+            cause = self.causes.pop(trial_id, "its Ray actor or node is gone")
+            self._handle(Lost(job.number, job.attempt, cause))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: see `__getstate__`."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
+
+    def _take(self, result: Mapping[str, Any]) -> None:
+        if EVENT in result:
+            self._handle(_event(result[EVENT]))
+
+    def _handle(self, event: Event) -> None:
+        try:
+            self._study.handle(event)
+        except NasError as error:
+            self.error = self.error or error
+        self._watch(self._study)
+
+
+class JobTrainable(tune.Trainable):  # type: ignore[misc]
+    """A Ray actor that evaluates job after job. Each `step` gives the next event of the current job."""
+
+    def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
+        """Once an actor: keep space and evaluation, begin the first job."""
+        self._space, self._evaluate = space, evaluate
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next job, in the same warm process."""
+        self._end()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Wait for the next event."""
+        self._go.release()
+        event = self._events.get()
+        done = not isinstance(event, Reported)
+        if done:
+            self._thread.join()
+        return {EVENT: _event_text(event), "mixer_nas_step": getattr(event, "step", 0), "done": done}
+
+    def cleanup(self) -> None:
+        """Stop the current job."""
+        self._end()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing: checkpoints are the study's."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing."""
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        job = _with_device(_job(config["job"]))
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._go, self._stopped = threading.Semaphore(0), False
+
+        def send(event: Event) -> None:
+            self._events.put(event)
+            if isinstance(event, Reported):
+                self._go.acquire()
+                if self._stopped:
+                    raise SystemExit
+
+        def work() -> None:
+            self._go.acquire()
+            if not self._stopped:
+                evaluate_job(self._space, self._evaluate, job, send)
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        self._stopped = True
+        self._go.release()
+        self._thread.join(timeout=60)
+        if self._thread.is_alive():
+            raise RuntimeError("the evaluation did not stop, so this actor is not used again")
+
+
+# -- values as text: what crosses to Ray is strings and numbers --------------------------------------------------------
+
+
+def _job_text(job: Job) -> str:
+    return json.dumps(dataclasses.asdict(job))
+
+
+def _job(text: str) -> Job:
+    body = json.loads(text)
+    return Job(body["number"], body["attempt"], tuple(body["genome"]), Budget(**body["budget"]))
+
+
+def _event_text(event: Event) -> str:
+    kind = next(name for name, cls in KINDS.items() if cls is type(event))
+    return json.dumps([kind, dataclasses.asdict(event)])
+
+
+def _event(text: str) -> Event:
+    kind, body = json.loads(text)
+    return KINDS[kind](**body)
+
+
+def _with_device(job: Job) -> Job:
+    device = "cuda" if ray.get_gpu_ids() else job.budget.device
+    return dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
+
+
+# -- the cluster -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Settings for Tune, and no database URL for the processes that Ray starts."""
+    before = {name: os.environ.get(name) for name in (*values, "NAS_STORAGE", "TUNE_MAX_PENDING_TRIALS_PG")}
+    os.environ.update(values)
+    os.environ.pop("NAS_STORAGE", None)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Connected to Ray; a connection that was there before is used and left as it is."""
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None and address.startswith("ray://"):
+        raise InputError(f"--address {address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node")
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="nas-ray-", ignore_cleanup_errors=True) as empty:
+        os.chdir(empty)  # Ray puts the driver's directory first on its workers' path, see the decision
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level="error",
+                configure_logging=True,
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise InputError(f"no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]}") from error
+        finally:
+            os.chdir(here)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _share(options: RunnerOptions, study: Study) -> tuple[int, int]:
+    """How many jobs at a time, and the cores for each."""
+    have = ray.cluster_resources()
+    cores, gpus = int(have.get("CPU", 0)), have.get("GPU", 0.0)
+    if options.gpus_per_trial > gpus:
+        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this Ray cluster has {gpus:g} GPU(s)")
+    if cores < 1:
+        raise InputError("this Ray cluster has no CPU to run trials on")
+    most = int(gpus / options.gpus_per_trial) if options.gpus_per_trial else cores
+    workers = min(options.workers or most, most, max(1, study.plan.trials))
+    smallest = min(int(node["Resources"].get("CPU", 0)) or cores for node in ray.nodes() if node["Alive"])
+    return workers, max(1, min(cores // workers, smallest))
+
+
+def _send_by_value(evaluate: Evaluate) -> None:
+    """A user's own module need not be importable on the nodes."""
+    module = sys.modules.get(getattr(evaluate, "__module__", type(evaluate).__module__) or "")
+    file = getattr(module, "__file__", None)
+    ours = Path(__file__).resolve().parent.parent
+    installed = file is None or "site-packages" in file or Path(file).resolve().is_relative_to(ours / "nas")
+    if module is not None and not installed and module.__name__ != "__main__":
+        cloudpickle.register_pickle_by_value(module)
+
+
+PROBE = '''
+def probe(names):
+    import importlib.util, pathlib
+    found = {}
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        places = [spec.origin] if spec and spec.origin else list(spec.submodule_search_locations) if spec else []
+        found[name] = str(pathlib.Path(places[0])) if places else "nowhere"
+    return found
+'''
+
+
+def _check_nodes() -> None:
+    """Ask every node where it would import our packages from; they must lie beside each other.
+
+    Raises: ForeignPackageError naming the package and the node.
+    """
+    scope: dict[str, Any] = {"__name__": "__main__"}  # so that Ray sends the function by value
+    exec(PROBE, scope)  # noqa: S102 - a constant of this file
+    probe = ray.remote(num_cpus=0, max_retries=0)(scope["probe"])
+    names = ("nas", "search_spaces", "runners", "dashboards")
+    asked = {
+        node["NodeManagerAddress"]: probe.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(names)
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    for node, answer in asked.items():
+        try:
+            found = ray.get(answer, timeout=120)
+        except ray.exceptions.RayError as error:
+            raise InputError(f"Ray node {node} does not answer: {str(error).splitlines()[0]}") from error
+        if found["nas"] == "nowhere":
+            raise InputError(f"mixer-nas is not installed on Ray node {node}")
+        home = Path(found["nas"]).parent.parent
+        for name in names:
+            if Path(found[name]) != home / name / "__init__.py":
+                raise ForeignPackageError(
+                    f"package {name!r} on Ray node {node} would come from {Path(found[name]).parent}, but mixer-nas has its own in {home}; "
+                    f"rename that folder or take it off the path"
+                )
