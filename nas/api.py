@@ -113,7 +113,10 @@ def search(
         storage: database URL; None keeps the study in memory.
         study: its name in the database.
         runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.
-        workers, gpus_per_trial, address, timeout: see `RunnerOptions`.
+        workers: evaluations at a time; None lets the runner choose by the machine.
+        gpus_per_trial: share of a GPU for each; 0 for none.
+        address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
+        timeout: seconds after which nothing new is started; what runs is finished.
         epochs: (smallest, full) budget in whatever unit `evaluate` counts.
         seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
         device: given to `evaluate` in its budget.
@@ -139,7 +142,11 @@ def search(
         pricing.require_feasible(seed)
     proposer = make_sampler(sampler, space, goals, seed)
     starts = [space.encode(candidate) for candidate in start]
-    facts = {"objectives": [str(goal) for goal in goals], "limits": [str(limit) for limit in limits], **(settings or {})}
+    facts = {
+        "objectives": [str(goal) for goal in goals],
+        "limits": [str(limit) for limit in limits],
+        **(settings or {}),
+    }
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()
         root = Path(scratch)
@@ -157,7 +164,12 @@ def search(
             store.close()
     everything = tuple(search_.trials[number] for number in sorted(search_.trials))
     return Result(
-        study, everything, tuple(ranked(everything, goals)), tuple(pareto(everything, goals)), dict(search_.rejected), search_.exhausted
+        study,
+        everything,
+        tuple(ranked(everything, goals)),
+        tuple(pareto(everything, goals)),
+        dict(search_.rejected),
+        search_.exhausted,
     )
 
 

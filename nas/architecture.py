@@ -78,7 +78,10 @@ class Block(Checked):
         yield from super().faults()
         if self.layout == "conv_mixer" and not self.own_faults():
             if self.mlp_ratio:
-                yield "mlp_ratio", f"{self.mlp_ratio} in the conv_mixer layout, whose pointwise convolution is the MLP (0)"
+                yield (
+                    "mlp_ratio",
+                    f"{self.mlp_ratio} in the conv_mixer layout, whose pointwise convolution is the MLP (0)",
+                )
             if self.layer_scale:
                 yield "layer_scale", f"{self.layer_scale} in the conv_mixer layout, which has none (0)"
 
@@ -194,7 +197,7 @@ class Architecture(Checked):
             raise ArchitectureError([("", f"a JSON object is expected, not {type(body).__name__}")])
         if (written := body.pop("format", FORMAT)) != FORMAT:
             raise ArchitectureError([("format", f"{written!r} is unknown; known: {FORMAT}")])
-        value = _read(cls, body)
+        value: Architecture = _read(cls, body)
         if faults := list(value.faults()):
             raise ArchitectureError(faults)
         return value

@@ -37,7 +37,7 @@ def traced_macs(model: nn.Module, *, resolution: int, in_channels: int = 3) -> i
         analysis.set_op_handle("aten::_convolution_mode", _named_padding)
         for name in NORMS:
             analysis.set_op_handle(name, lambda _inputs, _outputs: 0)
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
         total = int(analysis.total())
         unknown = [name for name in analysis.unsupported_ops() if any(word in name for word in COSTLY)]
     model.train(was_training)
@@ -50,8 +50,8 @@ def _shape(value: Any) -> list[int]:
     return list(value.type().sizes())
 
 
-def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """q k^T and the product with v: 2 x batch x heads x queries x keys x head width."""
+def _attention(inputs: list[Any], _outputs: list[Any]) -> Counter[str]:
+    """Q k^T and the product with v: 2 x batch x heads x queries x keys x head width."""
     q, k, v = (_shape(value) for value in inputs[:3])
     rows = math.prod(q[:-1])
     return Counter({"attention": rows * k[-2] * (q[-1] + v[-1])})

@@ -16,6 +16,8 @@ class Preprocess(nn.Module):
 
     def __init__(self, data: ImageData, augment: str) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         shape = (1, data.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(data.mean).mul(255).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(data.std).mul(255).view(shape), persistent=False)

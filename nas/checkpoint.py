@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle  # noqa: S403 - for the name of the exception that `weights_only` raises; nothing is unpickled
+import pickle
 from pathlib import Path
 from typing import Any
 

@@ -1,11 +1,11 @@
 """The search file (TOML) as a checked value; the command line's options are the same fields.
 
-    space = "metaformer"
-    data = "hf:uoft-cs/cifar10"
-    objectives = ["accuracy:max", "macs:min"]
-    limits = ["params<=2e6"]
-    trials = 100
-    epochs = "1:10"
+space = "metaformer"
+data = "hf:uoft-cs/cifar10"
+objectives = ["accuracy:max", "macs:min"]
+limits = ["params<=2e6"]
+trials = 100
+epochs = "1:10"
 """
 
 from __future__ import annotations

@@ -33,12 +33,16 @@ class Cost:
         return dataclasses.asdict(self)
 
 
-def cost(architecture: Architecture, *, resolution: int | None = None, num_classes: int = 1000, in_channels: int = 3) -> Cost:
+def cost(
+    architecture: Architecture, *, resolution: int | None = None, num_classes: int = 1000, in_channels: int = 3
+) -> Cost:
     """The costs of `architecture` with a classifier of `num_classes` on `in_channels` x resolution^2 images.
 
     Raises: ArchitectureError when the architecture does not take that resolution.
     """
-    total = Tally().plus(*parts(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels).values())
+    total = Tally().plus(
+        *parts(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels).values()
+    )
     return Cost(total.params, total.macs, 4 * total.saved)
 
 

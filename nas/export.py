@@ -58,7 +58,9 @@ def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bo
     writing or the check failed; then nothing is left behind.
     """
     if trial.state is not State.COMPLETE or not isinstance(trial.candidate, Architecture):
-        raise InputError(f"trial {trial.number} is {trial.state} and cannot be exported; only a complete one of the built-in training can")
+        raise InputError(
+            f"trial {trial.number} is {trial.state} and cannot be exported; a complete one of the built-in training can"
+        )
     target = target.absolute()
     if target.exists() and not (force and (target / "architecture.json").is_file()):
         hint = "--force replaces an export" if (target / "architecture.json").is_file() else "and is no export of ours"
@@ -99,9 +101,7 @@ def load_exported(folder: Path) -> tuple[Backbone, dict[str, Any]]:
 
 
 def _model(architecture: Architecture, data: ImageData) -> Backbone:
-    model = build(
-        architecture, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution
-    )
+    model = build(architecture, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution)
     return model.eval()
 
 

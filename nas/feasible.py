@@ -53,7 +53,9 @@ class Pricing:
         for limit in self.limits:
             if limit.name not in self.known:
                 known = ", ".join(self.known) or "none, since no costs function was given"
-                raise InputError(f"limit {str(limit)!r}: {limit.name!r} is no cost known before training; known: {known}")
+                raise InputError(
+                    f"limit {str(limit)!r}: {limit.name!r} is no cost known before training; known: {known}"
+                )
 
     def price(self, genome: Sequence[int], *, check: bool = True) -> Priced:
         """Decode and cost a genome. Raises: ArchitectureError for an illegal one."""
@@ -84,7 +86,9 @@ class Pricing:
         nearest = min(drawn, key=lambda priced: priced.excess)
         if nearest.excess:
             starts = sorted(drawn, key=lambda priced: priced.excess)[:4]
-            nearest = min((self.walk_down(start, rng, lambda _: True) for start in starts), key=lambda priced: priced.excess)
+            nearest = min(
+                (self.walk_down(start, rng, lambda _: True) for start in starts), key=lambda priced: priced.excess
+            )
         ranges = {name: _range([priced.costs[name] for priced in drawn]) for name in self.known}
         return Feasibility(share, nearest, ranges)
 

@@ -31,7 +31,9 @@ class Backbone(nn.Module):
         rates = iter([drop_path * index / max(1, total - 1) for index in range(total)])
         widths = [in_channels, *(stage.width for stage in architecture.stages)]
         self.stages = nn.ModuleList(
-            nn.Sequential(_embedding(stage, width, place), *(_block(block, place, next(rates)) for block in stage.blocks))
+            nn.Sequential(
+                _embedding(stage, width, place), *(_block(block, place, next(rates)) for block in stage.blocks)
+            )
             for stage, width, place in zip(architecture.stages, widths, self.places, strict=False)
         )
         last = self.places[-1]
@@ -90,7 +92,9 @@ def _embedding(stage: Stage, width_in: int, place: Place) -> ConvEmbedding:
 def _block(block: Block, place: Place, drop_path: float) -> nn.Module:
     mixer = MODULES[type(block.mixer)](block.mixer, place)
     if block.layout == "conv_mixer":
-        return ConvMixerBlock(mixer, width=place.width, norm=block.norm, activation=block.activation, drop_path=drop_path)
+        return ConvMixerBlock(
+            mixer, width=place.width, norm=block.norm, activation=block.activation, drop_path=drop_path
+        )
     return PreNormBlock(
         mixer,
         width=place.width,

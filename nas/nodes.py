@@ -236,7 +236,8 @@ class Times(_Base):
             return f"{path}: {value!r} is not a tuple of items"
         if any(item != value[0] for item in value):
             return f"{path}: the items differ, and this space repeats one"
-        return self.length.match(len(value), found, f"{path}.length") or self.item.match(value[0], found, f"{path}.0")
+        misfit: str | None = self.length.match(len(value), found, f"{path}.length")
+        return misfit or _text(self.item.match(value[0], found, f"{path}.0"))
 
     def draw(self, rng: random.Random, options: list[int]) -> None:
         self.length.draw(rng, options)
@@ -250,9 +251,14 @@ class Times(_Base):
         return {"repeat": [self.length.describe(), self.item.describe()]}
 
 
+def _text(misfit: Any) -> str | None:
+    return None if misfit is None else str(misfit)
+
+
 def compile_template(template: Any, genes: list[Gene]) -> Node:
     """The tree of a template; its genes are appended to `genes`, parents before children."""
-    return _Compiler(genes).node(template, "", None, None)
+    root: Node = _Compiler(genes).node(template, "", None, None)
+    return root
 
 
 class _Compiler:
@@ -271,10 +277,14 @@ class _Compiler:
             shared = above if isinstance(template.item, Make) else path
             return self._times(self.node(template.item, shared, parent, when), length)
         if isinstance(template, dict):
-            return Group(dict, {name: self.node(part, _join(path, str(name)), parent, when) for name, part in template.items()})
+            return Group(
+                dict, {name: self.node(part, _join(path, str(name)), parent, when) for name, part in template.items()}
+            )
         if isinstance(template, list | tuple):
-            parts = {index: self.node(part, _join(path, str(index)), parent, when) for index, part in enumerate(template)}
-            return self._fold(type(template), parts)
+            items = {
+                index: self.node(part, _join(path, str(index)), parent, when) for index, part in enumerate(template)
+            }
+            return self._fold(type(template), items)
         return Const(template)
 
     def _fold(self, cls: type, parts: dict[Any, Any]) -> Any:

@@ -54,7 +54,9 @@ class Space:
         self._index = {gene.path: index for index, gene in enumerate(genes)}
         if len(self._index) < len(genes):
             twice = next(gene.path for index, gene in enumerate(genes) if self._index[gene.path] != index)
-            raise SpaceError(f"two genes are called {twice!r}: name the options, as in one_of(small=of(...), large=of(...))")
+            raise SpaceError(
+                f"two genes are called {twice!r}: name the options, as in one_of(small=of(...), large=of(...))"
+            )
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -169,7 +171,9 @@ class Space:
         Raises: SpaceError when no such candidate is found.
         """
         genome = self.canonical(genome)
-        movable = [index for index, used in enumerate(self.active(genome)) if used and len(self.genes[index].options) > 1]
+        movable = [
+            index for index, used in enumerate(self.active(genome)) if used and len(self.genes[index].options) > 1
+        ]
         for _ in range(ATTEMPTS):
             index = rng.choice(movable)
             changed = list(self._draw(rng))

@@ -120,7 +120,11 @@ class Study:
                 over = priced
             self._sampler.reject(proposal)
         walked = self._walked(over) or self._enumerated()
-        return None if walked is None else (walked, "random" if over is None else proposal.origin, self._sampler.add(walked.genome))
+        return (
+            None
+            if walked is None
+            else (walked, "random" if over is None else proposal.origin, self._sampler.add(walked.genome))
+        )
 
     def _acceptable(self, genome: Genome) -> Priced | None:
         """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned."""
@@ -234,7 +238,9 @@ class Study:
 def ranked(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
     """The complete trials, best first by the first objective, the others breaking ties."""
     complete = [trial for trial in trials if trial.state is State.COMPLETE]
-    return sorted(complete, key=lambda trial: [*(objective.loss(trial.metrics) for objective in objectives), trial.number])
+    return sorted(
+        complete, key=lambda trial: [*(objective.loss(trial.metrics) for objective in objectives), trial.number]
+    )
 
 
 def pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:

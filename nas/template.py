@@ -91,7 +91,10 @@ def _labels(options: Sequence[Any]) -> list[Scalar]:
     labels: list[Scalar] = []
     for option in options:
         label = option if isinstance(option, Scalar) else _name(option)
-        count = sum(isinstance(known, str) and re.fullmatch(rf"{re.escape(str(label))}(_\d+)?", known) is not None for known in labels)
+        count = sum(
+            isinstance(known, str) and re.fullmatch(rf"{re.escape(str(label))}(_\d+)?", known) is not None
+            for known in labels
+        )
         labels.append(f"{label}_{count + 1}" if count and not isinstance(option, Scalar) else label)
     return labels
 

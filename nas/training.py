@@ -43,7 +43,9 @@ class TrainAndValidate:
         try:
             return Trainer(candidate, self.data, self.recipe, budget).run(report)
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(f"out of memory on {budget.device}: {str(error).splitlines()[0] if str(error) else ''}") from error
+            raise OutOfMemory(
+                f"out of memory on {budget.device}: {str(error).splitlines()[0] if str(error) else ''}"
+            ) from error
         except RuntimeError as error:
             if "can't allocate memory" in str(error):
                 raise OutOfMemory(f"out of memory on {budget.device}") from error
@@ -111,19 +113,19 @@ class Trainer:
             logits_BK = self.model(self.preprocess(images_BHWC))
         loss = cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         return loss.detach()
 
     def _average_into(self, averaged: Any, current: Any, count: Tensor | int) -> None:
-        """Exponential average whose decay rises with the steps done, so that short trainings are not judged by noise."""
+        """Exponential average whose decay rises with the steps, so that short trainings are not judged by noise."""
         if not torch.is_floating_point(averaged[0]):
-            torch._foreach_copy_(averaged, current)  # noqa: SLF001 - the call that torch's own averages are made of
+            torch._foreach_copy_(averaged, current)
             return
         steps = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(self.recipe.ema, (1 + steps) / (10 + steps)))  # noqa: SLF001
+        torch._foreach_lerp_(averaged, current, 1 - min(self.recipe.ema, (1 + steps) / (10 + steps)))
 
     def _resume(self) -> None:
         state = checkpoint.load(self.folder)
@@ -169,7 +171,11 @@ class Images:
         self.device = device
         images, labels = data.images(split), data.labels(split)
         count = max(2, round(len(labels) * subset))
-        self.rows = np.arange(len(labels)) if count >= len(labels) else np.random.default_rng(0).permutation(len(labels))[:count]
+        self.rows = (
+            np.arange(len(labels))
+            if count >= len(labels)
+            else np.random.default_rng(0).permutation(len(labels))[:count]
+        )
         self.labels = torch.from_numpy(labels).to(device)
         resident = device.type != "cpu" and images.nbytes <= ON_DEVICE
         self.images = torch.from_numpy(np.array(images)).to(device) if resident else images
@@ -178,7 +184,7 @@ class Images:
         return len(self.rows)
 
     def shuffled(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Whole batches in random order, drawn from torch's global generator; what is left over waits for another epoch."""
+        """Whole batches in an order drawn from torch's global generator; what is left over waits for another epoch."""
         rows = self.rows[torch.randperm(len(self.rows)).numpy()]
         for start in range(0, len(rows) - batch + 1, batch):
             yield self._take(rows[start : start + batch])

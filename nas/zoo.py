@@ -21,8 +21,10 @@ def _patch(size: int, *, activation: str = "none", norm: str = "none") -> Embedd
 
 def _overlapping(stride: int, norm: str = "none") -> Embedding:
     """The convolutional embeddings of CvT and PoolFormer: 7x7 at stride 4, else 3x3."""
-    return Embedding(kernel=7, stride=4, padding=2, norm=norm) if stride == 4 else Embedding(
-        kernel=3, stride=stride, padding=1, norm=norm
+    return (
+        Embedding(kernel=7, stride=4, padding=2, norm=norm)
+        if stride == 4
+        else Embedding(kernel=3, stride=stride, padding=1, norm=norm)
     )
 
 
@@ -30,7 +32,9 @@ def conv_mixer(
     width: int, depth: int, *, kernel: int, patch: int, resolution: int = 224, activation: str = "gelu"
 ) -> Architecture:
     """ConvMixer-width/depth."""
-    block = Block(mixer=DepthwiseConv(kernel=kernel), mlp_ratio=0, norm="batch", activation=activation, layout="conv_mixer")
+    block = Block(
+        mixer=DepthwiseConv(kernel=kernel), mlp_ratio=0, norm="batch", activation=activation, layout="conv_mixer"
+    )
     embedding = _patch(patch, activation=activation, norm="batch")
     stage = Stage(embedding=embedding, width=width, blocks=(block,) * depth)
     return Architecture(resolution=resolution, stages=(stage,), head=Head(norm="none"))
@@ -50,7 +54,12 @@ def vit(width: int, depth: int, *, patch: int, head_width: int = 64, resolution:
 
 
 def pool_former(
-    widths: Sequence[int], depths: Sequence[int], *, layer_scale: float, strides: Sequence[int] = (4, 2, 2, 2), resolution: int = 224
+    widths: Sequence[int],
+    depths: Sequence[int],
+    *,
+    layer_scale: float,
+    strides: Sequence[int] = (4, 2, 2, 2),
+    resolution: int = 224,
 ) -> Architecture:
     """PoolFormer (v1)."""
     block = Block(mixer=Pooling(), norm="group", layer_scale=layer_scale)
@@ -149,7 +158,7 @@ def _scaled_patch(resolution: int) -> int:
 
 
 def _scaled_strides(resolution: int, stages: int) -> list[int]:
-    """Halvings that leave a map of at least 4x4 where the image has it; the stem takes two at once from 64 pixels on."""
+    """Halvings down to a map of 4x4 or so; the stem takes two at once from 64 pixels on."""
     strides, side = [], resolution
     for index in range(stages):
         stride = 4 if index == 0 and side >= 64 else 2 if side >= 8 and (index or side >= 16) else 1
@@ -169,7 +178,12 @@ def _scaled_cvt(width: int, depth: int, resolution: int) -> Architecture:
         side = -(-side // stride)
         kv.append(2 if side > 1 else 1)
     return cvt(
-        (width, 3 * width, 6 * width), (1, max(1, depth // 2), 2 * depth), strides=strides, head_width=width, kv_strides=kv, resolution=resolution
+        (width, 3 * width, 6 * width),
+        (1, max(1, depth // 2), 2 * depth),
+        strides=strides,
+        head_width=width,
+        kv_strides=kv,
+        resolution=resolution,
     )
 
 
@@ -186,7 +200,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "mlp-mixer",
         "mixer-s16",
-        lambda width, depth, resolution: mlp_mixer(width, depth, patch=_scaled_patch(resolution), resolution=resolution),
+        lambda width, depth, resolution: mlp_mixer(
+            width, depth, patch=_scaled_patch(resolution), resolution=resolution
+        ),
         8,
         (4, 8),
     ),
@@ -194,7 +210,11 @@ FAMILIES: tuple[Family, ...] = (
         "vit",
         "deit-tiny",
         lambda width, depth, resolution: vit(
-            width, depth, patch=_scaled_patch(resolution), head_width=width // 3 if width % 3 == 0 else 16, resolution=resolution
+            width,
+            depth,
+            patch=_scaled_patch(resolution),
+            head_width=width // 3 if width % 3 == 0 else 16,
+            resolution=resolution,
         ),
         16,
         (4, 8, 12),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,49 +24,100 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
-Storage = Annotated[str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")]
+Storage = Annotated[
+    str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database")]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit")] = False) -> None:  # noqa: FBT002
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit")] = False) -> None:
     if version:
         typer.echo(f"mixer-nas {__version__}")
         raise typer.Exit
 
 
 @app.command()
-def search(  # noqa: PLR0917
+def search(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE.toml]", help="Search file; options override it")] = None,
-    space: Annotated[str | None, typer.Option(help="metaformer, cvt, isotropic, or MODULE:NAME of your own [default: metaformer]")] = None,
-    data: Annotated[str | None, typer.Option(help="digits, hf:HUB_ID_OR_DIRECTORY or folder:DIRECTORY [default: digits]")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="metaformer, cvt, isotropic, or MODULE:NAME of your own [default: metaformer]")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, hf:HUB_ID_OR_DIRECTORY or folder:DIRECTORY [default: digits]")
+    ] = None,
     resolution: Annotated[int | None, typer.Option(help="Side in pixels to resize images to [default: theirs]")] = None,
-    objective: Annotated[list[str] | None, typer.Option(help="NAME:max or NAME:min, once for each; accuracy, loss, params, macs, activation_bytes [default: accuracy:max]")] = None,
-    limit: Annotated[list[str] | None, typer.Option(help="NAME<=NUMBER on a cost known before training, as in params<=2e6; what breaks it is never trained")] = None,
-    trials: Annotated[int | None, typer.Option(help="How many trials the study shall have in all [default: 24]")] = None,
-    epochs: Annotated[str | None, typer.Option(metavar="MIN:MAX", help="Training budget; every trial trains to MAX [default: 1:10]")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME:max or NAME:min, once for each; accuracy, loss, params, macs, activation_bytes [default: accuracy:max]"
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME<=NUMBER on a cost known before training, as in params<=2e6; what breaks it is never trained"
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="How many trials the study shall have in all [default: 24]")
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="MIN:MAX", help="Training budget; every trial trains to MAX [default: 1:10]")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="auto, tpe, nsga2 or random [default: auto]")] = None,
-    runner: Annotated[str | None, typer.Option(help="local (processes of this machine), ray, or inline [default: local]")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="local (processes of this machine), ray, or inline [default: local]")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time [default: one a core, or a GPU]")] = None,
-    gpus_per_trial: Annotated[float | None, typer.Option(help="Share of a GPU for each trial; 0 for none [default: 1 where there is one]")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="Share of a GPU for each trial; 0 for none [default: 1 where there is one]")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: 0]")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")] = None,
-    study: Annotated[str | None, typer.Option(help="Name; a study that exists is gone on with [default: by space and data]")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Name; a study that exists is gone on with [default: by space and data]")
+    ] = None,
     storage: Storage = None,
-    subset: Annotated[float | None, typer.Option(help="Share of the training images to use, as in 0.2 [default: 1]")] = None,
-    evaluate: Annotated[str | None, typer.Option(help="MODULE:FUNCTION of your own instead of training: (candidate, budget, report) -> metrics")] = None,
-    costs: Annotated[str | None, typer.Option(help="MODULE:FUNCTION with it: (candidate) -> costs known before")] = None,
-    start: Annotated[list[str] | None, typer.Option(help="Architecture to try first: a published name or FILE.json")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step [default: 16 to 128 by the size of the data]")] = None,
+    subset: Annotated[
+        float | None, typer.Option(help="Share of the training images to use, as in 0.2 [default: 1]")
+    ] = None,
+    evaluate: Annotated[
+        str | None,
+        typer.Option(help="MODULE:FUNCTION of your own instead of training: (candidate, budget, report) -> metrics"),
+    ] = None,
+    costs: Annotated[
+        str | None, typer.Option(help="MODULE:FUNCTION with it: (candidate) -> costs known before")
+    ] = None,
+    start: Annotated[
+        list[str] | None, typer.Option(help="Architecture to try first: a published name or FILE.json")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a step [default: 16 to 128 by the size of the data]")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW [default: 0.004]")] = None,
-    augment: Annotated[str | None, typer.Option(help="none, shift, shift-flip or auto [default: auto: flips colour images only]")] = None,
-    checkpoints: Annotated[str | None, typer.Option(help="Directory for checkpoints, shared by all nodes of a cluster [default: checkpoints]")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, shift, shift-flip or auto [default: auto: flips colour images only]")
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(help="Directory for checkpoints, shared by all nodes of a cluster [default: checkpoints]"),
+    ] = None,
     export: Annotated[str | None, typer.Option(metavar="DIR", help="Export the best model there at the end")] = None,
-    published: Annotated[bool | None, typer.Option("--published", help="Also train the published families, scaled to the limits, for comparison")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")] = False,  # noqa: FBT002
-    as_json: Json = False,  # noqa: FBT002
+    published: Annotated[
+        bool | None,
+        typer.Option("--published", help="Also train the published families, scaled to the limits, for comparison"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Search for architectures. Interrupted, the same command goes on where it was."""
     given = {
@@ -79,17 +129,19 @@ def search(  # noqa: PLR0917
         "published": published,
     }  # fmt: skip
     from nas.config import read_config
-    from runners import search_command
 
     config = read_config(file, {name: value for name, value in given.items() if value is not None})
-    search_command.check_runner(config)
     if dry_run:
-        raise typer.Exit(search_command.dry_run(config, as_json=as_json, out=out))
-    raise typer.Exit(search_command.run_search(config, as_json=as_json, out=out, err=err))
+        from runners.dry_run import dry_run as say
+
+        raise typer.Exit(say(config, as_json=as_json, out=out))
+    from runners.search_command import run_search
+
+    raise typer.Exit(run_search(config, as_json=as_json, out=out, err=err))
 
 
 @app.command()
-def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:  # noqa: FBT002
+def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
     """How far a study is, and its best so far."""
     from runners import look
 
@@ -102,7 +154,7 @@ def best(
     storage: Storage = None,
     count: Annotated[int, typer.Option("-n", help="How many, with one objective")] = 5,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table as a picture")] = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """The best trials; with several objectives, the front."""
     from runners import look
@@ -111,7 +163,7 @@ def best(
 
 
 @app.command()
-def trials(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:  # noqa: FBT002
+def trials(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
     """Every trial of a study."""
     from runners import look
 
@@ -123,9 +175,9 @@ def export(
     study: StudyName,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Directory to make")],
     trial: Annotated[int | None, typer.Option(help="Number of the trial [default: the best]")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there")] = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there")] = False,
     storage: Storage = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Write a trial's model: weights, architecture, metrics; reloaded and compared before anything is kept."""
     from runners import look
@@ -148,12 +200,16 @@ def dashboard(
 
 @app.command()
 def cost(
-    network: Annotated[str, typer.Argument(metavar="NAME|FILE.json", help="A published network, or an architecture file")],
+    network: Annotated[
+        str, typer.Argument(metavar="NAME|FILE.json", help="A published network, or an architecture file")
+    ],
     resolution: Annotated[int | None, typer.Option(help="Side of the input in pixels [default: the network's]")] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the classifier", min=1)] = 1000,
     channels: Annotated[int, typer.Option(help="Channels of the input", min=1)] = 3,
-    audit: Annotated[bool, typer.Option("--audit", help="Count a second time by tracing the real module with fvcore")] = False,  # noqa: FBT002
-    as_json: Json = False,  # noqa: FBT002
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Count a second time by tracing the real module with fvcore")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Parameters, MACs and activation memory of a network, by stage."""
     from runners import look
@@ -164,8 +220,10 @@ def cost(
 @app.command()
 def spaces(
     space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="Show the genes of one")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Side of the input in pixels [default: 8, 28, 32 and 224]")] = None,
-    as_json: Json = False,  # noqa: FBT002
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the input in pixels [default: 8, 28, 32 and 224]")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """The spaces that come with mixer-nas, and how large they are."""
     from runners import look
@@ -186,7 +244,7 @@ def main() -> None:
         sys.exit(141)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what is not ours is raised again
         _usage(error)
 
 
@@ -206,8 +264,3 @@ def _usage(error: Exception) -> None:
 def _fail(message: str, code: int) -> None:
     sys.stderr.write(f"nas: {' '.join(message.split())}\n")
     sys.exit(code)
-
-
-def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""`inline`: everything in this process, one job after the other. For cheap or unpicklable evaluations, notebooks, tests."""
+"""`inline`: this process, one job after the other. For cheap or unpicklable evaluations, notebooks and tests."""
 
 from __future__ import annotations
 

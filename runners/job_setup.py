@@ -37,8 +37,17 @@ class NetworkCosts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """The built-in evaluation: which images, how, and what a network costs on them."""
+
+    data: ImageData
+    recipe: Recipe
+    costs: NetworkCosts
+
+
+@dataclasses.dataclass(frozen=True)
 class Setup:
-    """What a configuration stands for. `data` and `recipe` are None with a user's own evaluation."""
+    """What a configuration stands for. `training` is None with a user's own evaluation."""
 
     config: SearchConfig
     study: str
@@ -46,8 +55,7 @@ class Setup:
     evaluate: Evaluate
     costs: Costs | None
     settings: Mapping[str, Any]
-    data: ImageData | None
-    recipe: Recipe | None
+    training: Training | None
 
 
 def prepare(config: SearchConfig) -> Setup:
@@ -77,7 +85,7 @@ def prepare(config: SearchConfig) -> Setup:
     }
     costs = NetworkCosts(len(data.classes), data.channels)
     name = config.study or _study_name(config.space, config.data)
-    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, data, recipe)
+    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, Training(data, recipe, costs))
 
 
 def starts(setup: Setup) -> list[Architecture]:
@@ -85,8 +93,8 @@ def starts(setup: Setup) -> list[Architecture]:
     found = []
     for name in setup.config.start:
         architecture = read_architecture(name)
-        if setup.data is not None:
-            architecture = architecture.at(setup.data.resolution)
+        if setup.training is not None:
+            architecture = architecture.at(setup.training.data.resolution)
         found.append(architecture)
     return found
 
@@ -111,7 +119,7 @@ def _own(config: SearchConfig) -> Setup:
     space = _space(config.space, config.resolution or 32)
     settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "epochs": config.epochs}
     name = config.study or _study_name(config.space, str(config.evaluate))
-    return Setup(config, name, space, evaluate, costs, settings, None, None)
+    return Setup(config, name, space, evaluate, costs, settings, None)
 
 
 def _space(name: str, resolution: int) -> Space:

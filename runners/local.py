@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -40,7 +40,9 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     if workers < 1:
         raise InputError(f"workers {workers}: at least 1 is needed")
     if most is not None and workers > most:
-        raise InputError(f"{workers} workers with {options.gpus_per_trial:g} GPU each do not fit {gpus} GPU(s): at most {most}")
+        raise InputError(
+            f"{workers} workers with {options.gpus_per_trial:g} GPU each do not fit {gpus} GPU(s): at most {most}"
+        )
     workers = min(workers, max(1, study.plan.trials))
     drive(study, LocalPool(study.space, evaluate, workers, options.gpus_per_trial), options, watch)
 
@@ -88,10 +90,8 @@ class LocalPool:
             device = f"cuda:{int(worker.slot * self._gpus_per_trial)}"
             job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
         worker.job = job
-        try:
+        with suppress(OSError):  # it is dead; `events` finds out
             worker.pipe.send(job)
-        except (BrokenPipeError, OSError):
-            pass  # it is dead; `events` finds out
 
     def events(self, wait_s: float) -> Sequence[Event]:
         """Whatever the pipes hold, and who died."""
@@ -135,7 +135,10 @@ class LocalPool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_work, args=(theirs, self._space, self._evaluate, self._threads), name=f"nas-worker-{slot}", daemon=True
+            target=_work,
+            args=(theirs, self._space, self._evaluate, self._threads),
+            name=f"nas-worker-{slot}",
+            daemon=True,
         )
         with _environment(self._threads):
             try:
@@ -144,8 +147,8 @@ class LocalPool:
                 raise
             except Exception as error:
                 raise InputError(
-                    f"evaluate cannot be sent to a worker process ({error}); make it a function of a module that can be "
-                    f"imported, or use the inline runner"
+                    f"evaluate cannot be sent to a worker process ({error}); make it a function of a module that can "
+                    f"be imported, or use the inline runner"
                 ) from error
         theirs.close()
         return _Worker(process, ours, slot)

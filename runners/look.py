@@ -42,14 +42,27 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     shown = _shown(record, 3)
     driver = record.driver
     if as_json:
-        _json({"study": name, **counts, "driver": driver, "settings": record.settings, "best": [trial_json(trial) for trial in shown]})
+        _json(
+            {
+                "study": name,
+                **counts,
+                "driver": driver,
+                "settings": record.settings,
+                "best": [trial_json(trial) for trial in shown],
+            }
+        )
         return
     out.print(f"study {name}: " + ", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
     for key in ("space", "data", "objectives", "limits"):
         value = record.settings.get(key)
         if value:
-            out.print(f"  {key}: {value if isinstance(value, str) else ', '.join(value)}", highlight=False, soft_wrap=True)
-    out.print(f"  driven by process {driver['pid']} on {driver['host']}" if driver else "  nobody drives it now", highlight=False)
+            out.print(
+                f"  {key}: {value if isinstance(value, str) else ', '.join(value)}", highlight=False, soft_wrap=True
+            )
+    out.print(
+        f"  driven by process {driver['pid']} on {driver['host']}" if driver else "  nobody drives it now",
+        highlight=False,
+    )
     spent = sum(trial.seconds or 0.0 for trial in record.trials)
     out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
     if shown:
@@ -96,11 +109,25 @@ def export_trial(
 
     exported = export(chosen, load(source["data"], resolution=source["resolution"]), to, study=name, force=force)
     if as_json:
-        _json({"folder": str(exported.folder), "files": exported.files, "trial": chosen.number, "metrics": exported.metrics})
+        _json(
+            {
+                "folder": str(exported.folder),
+                "files": exported.files,
+                "trial": chosen.number,
+                "metrics": exported.metrics,
+            }
+        )
         return
-    out.print(f"trial {chosen.number} of {name} exported to {exported.folder}: {', '.join(exported.files)}", highlight=False, soft_wrap=True)
+    out.print(
+        f"trial {chosen.number} of {name} exported to {exported.folder}: {', '.join(exported.files)}",
+        highlight=False,
+        soft_wrap=True,
+    )
     for split, values in exported.metrics.items():
-        out.print(f"  {split}: accuracy {values['accuracy']:.4f}, loss {values['loss']:.4f} (recomputed from the files)", highlight=False)
+        out.print(
+            f"  {split}: accuracy {values['accuracy']:.4f}, loss {values['loss']:.4f} (recomputed from the files)",
+            highlight=False,
+        )
     out.print("  the reloaded model gives the same logits", highlight=False)
 
 
@@ -129,7 +156,10 @@ def cost_of(
     stages = parts(architecture, num_classes=classes, in_channels=channels)
     if as_json:
         body = {"name": name, "resolution": architecture.resolution, "classes": classes, **total.as_dict()}
-        body["parts"] = {part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved} for part, tally in stages.items()}
+        body["parts"] = {
+            part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved}
+            for part, tally in stages.items()
+        }
         _json(body | ({"traced_macs": traced} if audit else {}))
         return
     table = Table("part", title=f"{name} at {architecture.resolution} px, {classes} classes", title_justify="left")
@@ -168,7 +198,9 @@ def spaces(name: str | None, resolution: int | None, *, as_json: bool, out: Cons
         genes = [{"path": gene.path, "options": gene.options, "ordered": gene.ordered} for gene in space.genes]
         _json({"space": name, "resolution": resolution or 32, "candidates": space.count().value, "genes": genes})
         return
-    table = Table("gene", "options", title=f"{name} at {resolution or 32} px: {space.count()} architectures", title_justify="left")
+    table = Table(
+        "gene", "options", title=f"{name} at {resolution or 32} px: {space.count()} architectures", title_justify="left"
+    )
     for gene in space.genes:
         table.add_row(gene.path, ", ".join(map(str, gene.options)))
     out.print(table)
@@ -182,17 +214,22 @@ def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
             space = search_spaces.get(name, size)
             row[size] = (len(space), space.count())
     if as_json:
-        _json([
-            {"space": name, "resolution": size, "genes": genes, "candidates": count.value, "exact": count.exact}
-            for name, row in rows.items() for size, (genes, count) in row.items()
-        ])
+        _json(
+            [
+                {"space": name, "resolution": size, "genes": genes, "candidates": count.value, "exact": count.exact}
+                for name, row in rows.items()
+                for size, (genes, count) in row.items()
+            ]
+        )
         return
-    table = Table("space", *(f"{size} px" for size in sizes), "what it is")
+    table = Table("space", *(f"{size} px" for size in sizes))
     for name, row in rows.items():
-        module = sys.modules[search_spaces.SPACES[name].__module__]
-        about = (module.__doc__ or "").partition(": ")[2].splitlines()[0].rstrip(".")
-        table.add_row(name, *(f"{count} ({genes} genes)" for genes, count in row.values()), about)
+        table.add_row(name, *(f"{count}\n{genes} genes" for genes, count in row.values()))
+        table.add_section()
     out.print(table)
+    for name in rows:
+        module = sys.modules[search_spaces.SPACES[name].__module__]
+        out.print(f"{name}: " + (module.__doc__ or "").partition(": ")[2].strip(), highlight=False)
 
 
 def _write(path: Path, text: str) -> None:

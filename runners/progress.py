@@ -1,8 +1,9 @@
-"""What a person sees while a search runs: a live line on a terminal, a line a trial elsewhere; always standard error."""
+"""What a person sees while a search runs: a live line on a terminal, else a line a trial; on standard error."""
 
 from __future__ import annotations
 
 import time
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -23,10 +24,16 @@ class Watcher:
         self._told: set[int] = set()
         self._bar: Progress | None = None
         if console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True)
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task(self._title or "search", total=None, note="")
@@ -44,7 +51,11 @@ class Watcher:
             if done:
                 self._console.print(f"going on with {done} trials done")
             self._told = {number for number, trial in study.trials.items() if trial.state is not State.RUNNING}
-        ended = [trial for number, trial in study.trials.items() if trial.state is not State.RUNNING and number not in self._told]
+        ended = [
+            trial
+            for number, trial in study.trials.items()
+            if trial.state is not State.RUNNING and number not in self._told
+        ]
         for trial in ended:
             self._told.add(trial.number)
             if self._bar is None or trial.state is State.FAIL:

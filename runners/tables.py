@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ SHORT = {
 
 def quantity(value: float) -> str:
     """A number as people read it: 0.9812, 12.5, 146,890, 1.25M, 4.57G."""
-    if value != value or abs(value) == float("inf"):
+    if not math.isfinite(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 1e6:
         return f"{int(value):,}"
@@ -35,33 +36,41 @@ def quantity(value: float) -> str:
 
 
 def short_network(trial: Trial) -> str:
-    """A network in a few words: mixer, width x depth of every stage."""
-    if not isinstance(trial.candidate, Architecture):
-        return " ".join(f"{name}={value}" for name, value in dict(trial.candidate).items()) if isinstance(trial.candidate, Mapping) else str(trial.candidate)
-    return " | ".join(_short_stage(stage) for stage in trial.candidate.stages)
+    """A candidate in a few words; of a network, the mixer, width x depth of every stage."""
+    candidate = trial.candidate
+    if isinstance(candidate, Architecture):
+        return " | ".join(_short_stage(stage) for stage in candidate.stages)
+    return (
+        " ".join(f"{name}={value}" for name, value in candidate.items())
+        if isinstance(candidate, Mapping)
+        else str(candidate)
+    )
 
 
 def _short_stage(stage: Stage) -> str:
-    kinds = list(dict.fromkeys(SHORT.get(block.mixer.kind, block.mixer.kind) for block in stage.blocks))
-    size = next((getattr(stage.blocks[0].mixer, name) for name in ("kernel", "size", "kv_kernel") if hasattr(stage.blocks[0].mixer, name)), "")
-    return f"{'/'.join(kinds)}{size} {stage.width}x{len(stage.blocks)}"
+    kinds = dict.fromkeys(SHORT.get(block.mixer.kind, block.mixer.kind) for block in stage.blocks)
+    mixer = stage.blocks[0].mixer
+    sizes = [str(getattr(mixer, name)) for name in ("kernel", "size", "kv_kernel") if hasattr(mixer, name)]
+    return f"{'/'.join(kinds)}{''.join(sizes[:1])} {stage.width}x{len(stage.blocks)}"
 
 
-def trial_table(trials: Sequence[Trial], objectives: Sequence[Objective], title: str) -> Table:
-    """One row a trial: objectives, known costs, who proposed it, what it is."""
+def trial_table(
+    trials: Sequence[Trial], objectives: Sequence[Objective], title: str, labels: Sequence[str] = ()
+) -> Table:
+    """One row a trial: objectives, known costs, who proposed it (or `labels`), what it is."""
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("trial", justify="right")
     names = [objective.name for objective in objectives]
-    extra = [name for name in ("params", "macs") if name not in names and any(name in trial.metrics for trial in trials)]
+    extra = [name for name in ("params", "macs") if name not in names and any(name in t.metrics for t in trials)]
     for name in (*names, *extra):
         table.add_column(name, justify="right")
     table.add_column("s", justify="right")
-    table.add_column("from")
+    table.add_column("what" if labels else "from")
     table.add_column("network", overflow="fold")
-    for trial in trials:
+    for trial, label in zip(trials, labels or [trial.origin for trial in trials], strict=True):
         values = [quantity(trial.metrics[name]) if name in trial.metrics else "-" for name in (*names, *extra)]
         seconds = f"{trial.seconds:.1f}" if trial.seconds is not None else str(trial.state)
-        table.add_row(str(trial.number), *values, seconds, trial.origin, trial.reason or short_network(trial))
+        table.add_row(str(trial.number), *values, seconds, label, trial.reason or short_network(trial))
     return table
 
 

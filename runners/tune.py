@@ -134,7 +134,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._watch(self._study)
         return {"job": _job_text(job)}
 
-    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:  # noqa: ARG002
         """A report."""
         self._take(result)
 
@@ -279,7 +279,9 @@ def _cluster(address: str | None) -> Iterator[None]:
         yield
         return
     if address is not None and address.startswith("ray://"):
-        raise InputError(f"--address {address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node")
+        raise InputError(
+            f"--address {address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
+        )
     here = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="nas-ray-", ignore_cleanup_errors=True) as empty:
         os.chdir(empty)  # Ray puts the driver's directory first on its workers' path, see the decision
@@ -325,7 +327,7 @@ def _send_by_value(evaluate: Evaluate) -> None:
         cloudpickle.register_pickle_by_value(module)
 
 
-PROBE = '''
+PROBE = """
 def probe(names):
     import importlib.util, pathlib
     found = {}
@@ -334,7 +336,7 @@ def probe(names):
         places = [spec.origin] if spec and spec.origin else list(spec.submodule_search_locations) if spec else []
         found[name] = str(pathlib.Path(places[0])) if places else "nowhere"
     return found
-'''
+"""
 
 
 def _check_nodes() -> None:
@@ -364,6 +366,6 @@ def _check_nodes() -> None:
         for name in names:
             if Path(found[name]) != home / name / "__init__.py":
                 raise ForeignPackageError(
-                    f"package {name!r} on Ray node {node} would come from {Path(found[name]).parent}, but mixer-nas has its own in {home}; "
-                    f"rename that folder or take it off the path"
+                    f"package {name!r} on Ray node {node} would come from {Path(found[name]).parent}, "
+                    f"but mixer-nas has its own in {home}; rename that folder or take it off the path"
                 )

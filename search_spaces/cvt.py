@@ -17,11 +17,11 @@ def space(resolution: int) -> Space:
 def _stage(stage: StagePlan, index: int) -> Make:
     sizes = (7,) if stage.stride == 4 else (3, 5)
     embeddings = {
-        f"kernel_{size}": Embedding(kernel=size, stride=stage.stride, padding=2 if size == 7 else size // 2, norm="layer")
+        f"kernel_{size}": Embedding(
+            kernel=size, stride=stage.stride, padding=2 if size == 7 else size // 2, norm="layer"
+        )
         for size in sizes
     }
-    block = of(
-        Block, mixer=conv_attention(stage), mlp_ratio=one_of(1.0, 2.0, 3.0, 4.0), activation="quick_gelu"
-    )
+    block = of(Block, mixer=conv_attention(stage), mlp_ratio=one_of(1.0, 2.0, 3.0, 4.0), activation="quick_gelu")
     depth = int_range(1, (2, 4, 12)[index])
     return of(Stage, embedding=one_of(**embeddings), width=one_of(*stage.widths), blocks=repeat(block, depth))

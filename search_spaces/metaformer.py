@@ -15,7 +15,11 @@ def space(resolution: int) -> Space:
 
 
 def _stage(stage: StagePlan, *, first: bool) -> Make:
-    stem = Embedding(kernel=7, stride=4, padding=2) if stage.stride == 4 else Embedding(kernel=3, stride=stage.stride, padding=1)
+    stem = (
+        Embedding(kernel=7, stride=4, padding=2)
+        if stage.stride == 4
+        else Embedding(kernel=3, stride=stage.stride, padding=1)
+    )
     block = of(
         Block,
         mixer=mixers(stage),

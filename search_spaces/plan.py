@@ -20,9 +20,11 @@ class StagePlan:
 
 def plan(resolution: int) -> tuple[StagePlan, ...]:
     """Two stages up to 16 pixels, three up to 63, four from 64 on (stem stride 1, 2, 4)."""
+    strides: tuple[int, ...]
+    widths: tuple[tuple[int, ...], ...]
     if resolution <= 16:
         strides, head_width = (1, 2), 16
-        widths: tuple[tuple[int, ...], ...] = ((16, 32, 48, 64), (32, 48, 64, 96, 128))
+        widths = ((16, 32, 48, 64), (32, 48, 64, 96, 128))
     elif resolution < 64:
         strides, head_width = (2, 2, 2), 16
         widths = ((16, 32, 48, 64), (32, 48, 64, 96, 128), (64, 96, 128, 192, 256))

@@ -72,7 +72,14 @@ def load_cached(root: Path, source: Source, resolution: int | None) -> ImageData
     folder = root / _key(source, resolution)
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        data = ImageData(**{**meta, **{name: tuple(meta[name]) for name in ("classes", "mean", "std")}, "folder": str(folder), "name": source.name})
+        data = ImageData(
+            **{
+                **meta,
+                **{name: tuple(meta[name]) for name in ("classes", "mean", "std")},
+                "folder": str(folder),
+                "name": source.name,
+            }
+        )
         whole = all(data.images(split).shape[0] == len(data.labels(split)) for split in data.counts)
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -86,7 +93,9 @@ def write_cache(root: Path, source: Source, resolution: int | None) -> ImageData
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".decoding-", dir=root))
     except OSError as error:
-        raise DataError(f"the data cache {root} cannot be written ({error.strerror}); NAS_CACHE names another place") from error
+        raise DataError(
+            f"the data cache {root} cannot be written ({error.strerror}); NAS_CACHE names another place"
+        ) from error
     try:
         meta = _decode_all(source, resolution, folder)
         (folder / "meta.json").write_text(json.dumps({**meta, "digest": key}))
@@ -121,7 +130,12 @@ def _decode_all(source: Source, resolution: int | None, folder: Path) -> dict[st
     mean, std = _moments(folder / "train.images", counts["train"], side, channels)
     _check(source.name, folder, counts, classes)
     return {
-        "resolution": side, "channels": channels, "classes": classes, "counts": counts, "mean": mean, "std": std,
+        "resolution": side,
+        "channels": channels,
+        "classes": classes,
+        "counts": counts,
+        "mean": mean,
+        "std": std,
     }
 
 
@@ -207,8 +221,12 @@ def _check(name: str, folder: Path, counts: dict[str, int], classes: tuple[str, 
         raise DataError(f"data {name!r} has {len(classes)} class ({', '.join(classes)}); at least 2 are needed")
     present = np.unique(np.fromfile(folder / "train.labels", np.int64))
     if absent := [label for index, label in enumerate(classes) if index not in present]:
-        raise DataError(f"data {name!r}: no training image of class {absent[0]!r} ({len(absent)} of {len(classes)} classes)")
+        raise DataError(
+            f"data {name!r}: no training image of class {absent[0]!r} ({len(absent)} of {len(classes)} classes)"
+        )
     for split in counts:
         labels = np.fromfile(folder / f"{split}.labels", np.int64)
         if labels.max(initial=0) >= len(classes):
-            raise DataError(f"data {name!r}: label {labels.max()} in split {split!r}, and there are {len(classes)} classes")
+            raise DataError(
+                f"data {name!r}: label {labels.max()} in split {split!r}, and there are {len(classes)} classes"
+            )

@@ -39,7 +39,7 @@ class Source(Protocol):
 
 def open_source(name: str) -> Source:
     """The source of a data set name. Raises: DataError."""
-    kind, colon, rest = name.partition(":")
+    kind, _, rest = name.partition(":")
     if name == "digits":
         return Digits()
     if kind == "hf" and rest:
@@ -70,7 +70,9 @@ class Digits:
 
         digits = load_digits()
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-        return {"train": ((Image.fromarray(image), int(label)) for image, label in zip(images, digits.target, strict=True))}
+        return {
+            "train": ((Image.fromarray(image), int(label)) for image, label in zip(images, digits.target, strict=True))
+        }
 
 
 class HuggingFace:
@@ -129,10 +131,12 @@ class HuggingFace:
             set_verbosity_error()
             try:
                 if self.builder:
-                    self._loaded = datasets.load_dataset(self.builder, data_dir=self.where, streaming=True, drop_labels=False)
+                    self._loaded = datasets.load_dataset(
+                        self.builder, data_dir=self.where, streaming=True, drop_labels=False
+                    )
                 else:
                     self._loaded = datasets.load_dataset(self.where, streaming=True)
-            except Exception as error:  # noqa: BLE001 - the library raises many kinds for "cannot read"
+            except Exception as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise DataError(f"data {self.name!r} is no readable {self.what}: {reason}") from error
             if not self._loaded:
@@ -151,19 +155,28 @@ class HuggingFace:
         label = next((name for name in LABEL_COLUMNS if name in features), None)
         if image is None or label is None:
             hint = " (one folder a class is expected)" if self.builder else ""
+            what = "image" if image is None else "label"
             raise DataError(
-                f"data {self.name!r}: no {'image' if image is None else 'label'} column{hint}; it has {', '.join(features) or 'none'}, "
+                f"data {self.name!r}: no {what} column{hint}; it has {', '.join(features) or 'none'}, "
                 f"known are {', '.join(IMAGE_COLUMNS)} and {', '.join(LABEL_COLUMNS)}"
             )
         return image, label
 
 
 def _decode(cell: Any, where: str) -> Image.Image:
-    path = cell.get("path") if isinstance(cell, dict) else None
+    path = str(cell.get("path") or "") if isinstance(cell, dict) else ""
     try:
         content = cell["bytes"] if cell["bytes"] is not None else Path(path).read_bytes()
         image = Image.open(io.BytesIO(content))
         image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        UnidentifiedImageError,
+        SyntaxError,
+        ValueError,
+        TypeError,
+        KeyError,
+        Image.DecompressionBombError,
+    ) as error:
         raise DataError(f"corrupt image {path or where}: {error}") from error
     return image

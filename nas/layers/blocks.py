@@ -40,7 +40,15 @@ class PreNormBlock(nn.Module):
     """x + mixer(norm x), then x + mlp(norm x) (the MetaFormer block, arXiv 2111.11418)."""
 
     def __init__(
-        self, mixer: nn.Module, *, width: int, hidden: int, norm: str, activation: str, layer_scale: float, drop_path: float
+        self,
+        mixer: nn.Module,
+        *,
+        width: int,
+        hidden: int,
+        norm: str,
+        activation: str,
+        layer_scale: float,
+        drop_path: float,
     ) -> None:
         super().__init__()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -79,12 +81,21 @@ class Mlp(nn.Sequential):
 
 def make_norm(kind: str, width: int) -> nn.Module:
     """A norm over BNC tokens: none, layer, batch or group (one group)."""
-    makers = {"none": lambda _: nn.Identity(), "layer": nn.LayerNorm, "batch": BatchNorm, "group": GroupNorm}
-    module: nn.Module = makers[kind](width)
-    return module
+    makers: dict[str, Callable[[int], nn.Module]] = {
+        "none": lambda _: nn.Identity(),
+        "layer": nn.LayerNorm,
+        "batch": BatchNorm,
+        "group": GroupNorm,
+    }
+    return makers[kind](width)
 
 
 def make_activation(kind: str) -> nn.Module:
     """An activation by name: none, gelu, quick_gelu, relu."""
-    makers = {"none": nn.Identity, "gelu": nn.GELU, "quick_gelu": QuickGELU, "relu": nn.ReLU}
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "none": nn.Identity,
+        "gelu": nn.GELU,
+        "quick_gelu": QuickGELU,
+        "relu": nn.ReLU,
+    }
     return makers[kind]()

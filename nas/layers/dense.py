@@ -17,13 +17,15 @@ class TokenMlpMixer(nn.Sequential):
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         """BNC to BNC."""
-        mixed: Tensor = super().forward(x_BNC.transpose(1, 2))
-        return mixed.transpose(1, 2)
+        mixed_BCN = x_BNC.transpose(1, 2)
+        for layer in self:
+            mixed_BCN = layer(mixed_BCN)
+        return mixed_BCN.transpose(1, 2)
 
 
 def split_heads(x_BNC: Tensor, heads: int) -> Tensor:
     """BNC to B, heads, N, C / heads."""
-    return x_BNC.unflatten(2, (heads, -1)).transpose(1, 2)
+    return x_BNC.reshape(*x_BNC.shape[:2], heads, -1).transpose(1, 2)
 
 
 def merge_heads(x_BHND: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Store(Protocol):
         """Metrics of a running trial after `step` epochs; a step that is written again is replaced."""
 
     def finish(self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float]) -> None:
-        """End a trial: complete with its objective values, or failed (None). `excesses` are its constraints (<= 0 holds)."""
+        """End a trial: complete with its objective values, or failed (None); `excesses` above 0 break limits."""
 
     def close(self) -> None:
         """Write what was held back and let go of the study."""

@@ -46,7 +46,9 @@ def _parsed(url: str) -> sqlalchemy.URL:
     try:
         return make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise InputError("the storage is no database URL; sqlite:///nas.db or postgresql+psycopg://... is expected") from error
+        raise InputError(
+            "the storage is no database URL; sqlite:///nas.db or postgresql+psycopg://... is expected"
+        ) from error
 
 
 def connect(url: str, *, create: bool) -> Engine:
@@ -146,4 +148,6 @@ def _check_schema(engine: Engine, url: str, *, create: bool) -> None:
         if found is None and create:
             connection.execute(tables.schema.insert().values(version=tables.SCHEMA))
         elif found != tables.SCHEMA:
-            raise StoreError(f"database {redact(url)} has schema {found} of mixer-nas; this version knows {tables.SCHEMA}")
+            raise StoreError(
+                f"database {redact(url)} has schema {found} of mixer-nas; this version knows {tables.SCHEMA}"
+            )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
@@ -34,7 +35,7 @@ def distribution(gene: Gene) -> BaseDistribution:
     options = gene.options
     if gene.ordered and all(isinstance(option, int) for option in options):
         numbers = [int(option) for option in options if isinstance(option, int)]
-        steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+        steps = {b - a for a, b in pairwise(numbers)}
         if len(steps) == 1:
             return IntDistribution(numbers[0], numbers[-1], step=steps.pop())
     return CategoricalDistribution(options)
@@ -46,7 +47,11 @@ def _now() -> datetime.datetime:
 
 
 def insert_running(
-    connection: Connection, study_id: int, params: Mapping[str, Any], genes: Mapping[str, Gene], attrs: Mapping[str, Any]
+    connection: Connection,
+    study_id: int,
+    params: Mapping[str, Any],
+    genes: Mapping[str, Gene],
+    attrs: Mapping[str, Any],
 ) -> tuple[int, int]:
     """A running trial with all its parameters; returns its id and its number, taken inside the transaction."""
     taken = connection.execute(select(func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id)).scalar()
@@ -80,7 +85,12 @@ def insert_steps(connection: Connection, rows: Sequence[tuple[int, int, float]])
         connection.execute(
             INTERMEDIATE.insert(),
             [
-                {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": FINITE_STEP}
+                {
+                    "trial_id": trial_id,
+                    "step": step,
+                    "intermediate_value": value,
+                    "intermediate_value_type": FINITE_STEP,
+                }
                 for trial_id, step, value in rows
             ],
         )

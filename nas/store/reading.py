@@ -63,9 +63,11 @@ def read_study(url: str, name: str) -> StudyRecord:
     engine = connect(url, create=False)
     with translated(url), engine.begin() as connection:
         joined = STUDIES.join(tables.studies, STUDIES.c.study_id == tables.studies.c.study_id)
-        row = connection.execute(
-            select(tables.studies).select_from(joined).where(STUDIES.c.study_name == name)
-        ).mappings().first()
+        row = (
+            connection.execute(select(tables.studies).select_from(joined).where(STUDIES.c.study_name == name))
+            .mappings()
+            .first()
+        )
         if row is not None:
             trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
     if row is None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.study import StudyDirection
 from sqlalchemy import Connection, Engine, Update, select, update
 
 from nas.architecture import Architecture
@@ -51,7 +52,9 @@ class SqlStore:
             rows = read_trials(connection, self._study_id, space)
         self._trial_ids = {trial.number: trial_id for trial_id, trial in rows}
         if sorted(self._trial_ids) != list(range(len(rows))):
-            raise StoreError(f"study {self._study_id}: it holds trials that mixer-nas did not write; start another study")
+            raise StoreError(
+                f"study {self._study_id}: it holds trials that mixer-nas did not write; start another study"
+            )
         return [trial for _, trial in rows]
 
     def begin(self, space: Space, trial: Trial) -> Trial:
@@ -102,7 +105,9 @@ class SqlStore:
 
     def _update(self, connection: Connection, trial: Trial) -> None:
         trial_id = self._trial_ids[trial.number]
-        connection.execute(update(tables.evaluations).where(tables.evaluations.c.trial_id == trial_id).values(_row(trial)))
+        connection.execute(
+            update(tables.evaluations).where(tables.evaluations.c.trial_id == trial_id).values(_row(trial))
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -130,7 +135,7 @@ def open_study(
     engine = connect(url, create=True)
     with translated(url):
         storage = optuna_storage(url)
-        directions = ["maximize" if objective.maximize else "minimize" for objective in objectives]
+        directions = [StudyDirection.MAXIMIZE if goal.maximize else StudyDirection.MINIMIZE for goal in objectives]
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
@@ -160,7 +165,12 @@ def _take_over(
             connection.execute(table.delete().where(table.c.study_id == study_id))
     found = connection.execute(select(tables.studies).where(tables.studies.c.study_id == study_id)).mappings().first()
     if found is None and made:
-        row = {"study_id": study_id, "settings": canonical_json(settings), "space_digest": space_digest, "version": __version__}
+        row = {
+            "study_id": study_id,
+            "settings": canonical_json(settings),
+            "space_digest": space_digest,
+            "version": __version__,
+        }
         connection.execute(tables.studies.insert().values({**row, **us}))
         return
     if found is None:
@@ -169,7 +179,8 @@ def _take_over(
     differ = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
     if differ or found["space_digest"] != space_digest:
         shown = "; ".join(f"{key}: {_short(before.get(key))} there, {_short(settings.get(key))} here" for key in differ)
-        raise InputError(f"study {name!r} was made with other settings ({shown or 'space: its definition changed'}); choose another --study")
+        shown = shown or "space: its definition changed"
+        raise InputError(f"study {name!r} was made with other settings ({shown}); choose another --study")
     if found["driver"] and (holder := _living(json.loads(found["driver"]), found["beat"])):
         raise InputError(f"study {name!r} is being driven by {holder}; wait for it, or stop it first")
     connection.execute(update(tables.studies).where(tables.studies.c.study_id == study_id).values(us))

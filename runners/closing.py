@@ -1,0 +1,140 @@
+"""What `nas search` says at its start and at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from nas.api import Result
+from nas.objectives import objectives_from
+from nas.store.database import DEFAULT, redact
+from nas.trial import State, Trial
+from runners.job_setup import Setup
+from runners.tables import trial_json, trial_table
+
+if TYPE_CHECKING:
+    from nas.export import Exported
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A search that is over: what it found, the published families beside it, and the export."""
+
+    setup: Setup
+    result: Result
+    published: Result | None
+    exported: Exported | None
+    url: str
+    seconds: float
+
+
+def opening(setup: Setup, url: str) -> str:
+    """One sentence about what is going to happen."""
+    config = setup.config
+    limits = f", within {', '.join(config.limits)}" if config.limits else ""
+    images = config.evaluate or ""
+    if setup.training is not None:
+        data = setup.training.data
+        counts = f"{data.counts['train']:,} training and {data.counts['validation']:,} validation images"
+        images = f"{data.name}: {counts} of {data.resolution}x{data.resolution}"
+    return (
+        f"study {setup.study} in {redact(url)}: {config.trials} trials of {config.epoch_range[1]} epochs, "
+        f"space {config.space} ({setup.space.count()} architectures{limits}), {images}"
+    )
+
+
+def close(outcome: Outcome, out: Console) -> None:
+    """The best found, what they compare with, the export, and where to look next."""
+    setup, result = outcome.setup, outcome.result
+    objectives = objectives_from(setup.config.objectives)
+    many = len(objectives) > 1
+    shown = result.pareto if many else result.ranked[:5]
+    if shown:
+        out.print(trial_table(shown, objectives, "the front found" if many else "the best found"))
+    if rivals := _rivals(outcome):
+        out.print(
+            trial_table([trial for _, trial in rivals], objectives, "for comparison", [name for name, _ in rivals])
+        )
+    for line in (_counts(outcome), _export_line(outcome), *_where_next(outcome)):
+        if line:
+            out.print(line, highlight=False, soft_wrap=True)
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The same as JSON types."""
+    result, exported = outcome.result, outcome.exported
+    return {
+        "study": outcome.setup.study,
+        "storage": redact(outcome.url),
+        "trials": len(result.trials),
+        "complete": _in(result, State.COMPLETE),
+        "failed": _in(result, State.FAIL),
+        "rejected": dict(result.rejected),
+        "exhausted": result.exhausted,
+        "seconds": outcome.seconds,
+        "best": trial_json(result.best) if result.best else None,
+        "pareto": [trial_json(trial) for trial in result.pareto],
+        "comparison": [{"what": name, **trial_json(trial)} for name, trial in _rivals(outcome)],
+        "export": {"folder": str(exported.folder), "metrics": exported.metrics} if exported else None,
+    }
+
+
+def _rivals(outcome: Outcome) -> list[tuple[str, Trial]]:
+    rivals = []
+    drawn = [trial for trial in outcome.result.ranked if trial.origin == "random"]
+    if drawn:
+        rivals.append((f"best of the {len(drawn)} random trials", drawn[0]))
+    if outcome.published is not None:
+        families = outcome.published.ranked
+        rivals += [(f"published, scaled down: {_family(trial)}", trial) for trial in families]
+    return rivals
+
+
+def _family(trial: Trial) -> str:
+    """The families differ in the mixer of their blocks."""
+    kinds = {
+        "depthwise_conv": "ConvMixer",
+        "token_mlp": "MLP-Mixer",
+        "attention": "ViT",
+        "pooling": "PoolFormer",
+        "conv_attention": "CvT",
+    }
+    return kinds[trial.candidate.stages[-1].blocks[-1].mixer.kind]
+
+
+def _in(result: Result, state: State) -> int:
+    return sum(trial.state is state for trial in result.trials)
+
+
+def _counts(outcome: Outcome) -> str:
+    result = outcome.result
+    rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items() if count)
+    text = f"{_in(result, State.COMPLETE)} trials complete, {_in(result, State.FAIL)} failed, {outcome.seconds:.0f} s"
+    if rejected:
+        text += f"; proposed but never trained: {rejected}"
+    return text + ("; nothing new is left within the limits" if result.exhausted else "")
+
+
+def _export_line(outcome: Outcome) -> str:
+    exported = outcome.exported
+    if exported is None:
+        return ""
+    accuracy = {split: values["accuracy"] for split, values in exported.metrics.items()}
+    return (
+        f"exported: {exported.folder} ({', '.join(exported.files)}); "
+        f"accuracy {accuracy['validation']:.4f} on validation, [bold]{accuracy['test']:.4f} on test[/bold]; the reloaded model gives the same logits"
+    )
+
+
+def _where_next(outcome: Outcome) -> list[str]:
+    setup, url = outcome.setup, outcome.url
+    where = (
+        "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else "  (NAS_STORAGE as now)"
+    )
+    lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
+    if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
+        lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
+    return lines

@@ -1,0 +1,76 @@
+"""`nas search --dry-run`: how large the space is, how much of it is feasible, what a trial costs."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from nas.config import SearchConfig
+from nas.feasible import Feasibility, Pricing
+from nas.objectives import limits_from
+from runners.job_setup import Setup, Training, prepare
+from runners.tables import quantity
+
+TIMED = 3  # feasible networks whose training is timed
+
+
+def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
+    """Print the facts; nothing is written. Raises: InputError when nothing is within the limits."""
+    setup = prepare(config)
+    pricing = Pricing(setup.space, setup.costs, limits_from(config.limits))
+    survey = pricing.require_feasible(config.seed)
+    times = _times(setup, setup.training, pricing) if setup.training is not None else {}
+    if as_json:
+        sys.stdout.write(json.dumps(_facts(setup, survey) | times) + "\n")
+        return 0
+    out.print(f"space {config.space}: {len(setup.space)} genes, {setup.space.count()} architectures", highlight=False)
+    share = f"{survey.share:.1%} of a sample" if survey.share else "none of a sample, but some were found"
+    out.print(f"within {', '.join(config.limits)}: {share}" if config.limits else "no limits", highlight=False)
+    for name, (low, high) in survey.ranges.items():
+        out.print(f"  {name}: {quantity(low)} to {quantity(high)} in the sample", highlight=False)
+    if times:
+        out.print(
+            f"a trial of {config.epoch_range[1]} epochs: about {times['trial_seconds']:.0f} s on one worker here "
+            f"(median of {TIMED} networks within the limits); {config.trials} trials on {times['workers']} workers: "
+            f"about {times['search_seconds'] / 60:.0f} min",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return 0
+
+
+def _facts(setup: Setup, survey: Feasibility) -> dict[str, Any]:
+    count = setup.space.count()
+    return {
+        "study": setup.study,
+        "space": setup.config.space,
+        "genes": len(setup.space),
+        "candidates": count.value,
+        "exact": count.exact,
+        "feasible_share": survey.share,
+        "ranges": {name: list(values) for name, values in survey.ranges.items()},
+        "trials": setup.config.trials,
+    }
+
+
+def _times(setup: Setup, training: Training, pricing: Pricing) -> dict[str, float]:
+    import torch
+
+    from nas.training import seconds_per_epoch
+    from runners.local import cores
+
+    workers = setup.config.workers or cores()
+    torch.set_num_threads(max(1, cores() // workers))
+    rng, seconds = random.Random(setup.config.seed), []
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for _ in range(TIMED):
+        start = pricing.price(setup.space.sample(rng))
+        network = pricing.walk_down(start, rng, lambda _: True).candidate
+        seconds.append(seconds_per_epoch(network, training.data, training.recipe, device) * training.recipe.epochs)
+    trial = statistics.median(seconds)
+    return {"trial_seconds": trial, "workers": workers, "search_seconds": trial * setup.config.trials / workers}

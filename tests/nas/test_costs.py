@@ -1,0 +1,458 @@
+"""Costs by formula, held against published networks, the real modules, a trace, autograd, and a second counter."""
+
+import functools
+import random
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+import search_spaces
+from nas import zoo
+from nas.architecture import Architecture, Block, Embedding, Head, Stage
+from nas.audit import traced_macs
+from nas.costs import COSTS, cost, parts
+from nas.errors import ArchitectureError, NasError
+from nas.mixers import Attention, ConvAttention, DepthwiseConv, Identity, Pooling, SeparableConv, TokenMlp
+from nas.model import build
+
+# Parameters with 1000 classes (10 for CIFAR-10), 3 channels, at the resolution of publication. Measured on the released
+# code or timm's port of it, and as printed in the papers: ConvMixer arXiv 2201.09792 table 1 (github.com/locuslab/
+# convmixer; the CIFAR-10 member is its readme's), MLP-Mixer 2105.01601 (timm mixer_*), DeiT 2012.12877 and ViT
+# 2010.11929 (timm deit_*, vit_base_patch16_224), PoolFormer 2111.11418 (github.com/sail-sg/poolformer), CvT 2103.15808
+# (github.com/microsoft/CvT).
+PUBLISHED = {
+    "convmixer-1536-20": 51_625_960,
+    "convmixer-768-32": 21_110_248,
+    "convmixer-1024-20": 24_383_464,
+    "convmixer-256-8-cifar10": 594_186,
+    "mixer-s32": 19_104_624,
+    "mixer-s16": 18_528_264,
+    "mixer-b32": 60_293_428,
+    "mixer-b16": 59_880_472,
+    "mixer-l32": 206_939_264,
+    "mixer-l16": 208_196_168,
+    "deit-tiny": 5_717_416,
+    "deit-small": 22_050_664,
+    "vit-b16": 86_567_656,
+    "poolformer-s12": 11_915_176,
+    "poolformer-s24": 21_388_968,
+    "poolformer-s36": 30_862_760,
+    "poolformer-m36": 56_172_520,
+    "poolformer-m48": 73_473_448,
+    "cvt-13": 19_997_480,
+    "cvt-21": 31_622_696,
+    "cvt-w24": 277_196_392,
+}
+SCALED = ("vit", "cvt", "convmixer", "poolformer", "mlp-mixer")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small networks are faster on one thread, and other tests of this machine go on undisturbed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class SecondCounter(TorchFunctionMode):
+    """Counts MACs from the shapes of the calls that a forward pass makes; shares nothing with fvcore or the formulas."""
+
+    macs = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name == "linear":
+            self.macs += out.numel() * args[1].shape[1]
+        elif name == "conv2d":
+            self.macs += out.numel() * args[1][0].numel()
+        elif name == "scaled_dot_product_attention":
+            query, key, value = args[:3]
+            self.macs += query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+        return out
+
+
+def counted_macs(model, resolution, channels):
+    with SecondCounter() as counter, torch.no_grad():
+        model.eval()(torch.empty(1, channels, resolution, resolution))
+    return counter.macs
+
+
+def saved_bytes(model, resolution, channels, batch=4):
+    """Bytes an image that autograd keeps for the backward pass, parameters apart; shared storage counts once."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own and tensor.is_floating_point():
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = model.train()(torch.randn(batch, channels, resolution, resolution))
+    assert logits.requires_grad
+    return sum(storage.nbytes() for storage in kept.values()) / batch
+
+
+@functools.cache
+def space(name, resolution):
+    return search_spaces.get(name, resolution)
+
+
+def candidates(count, seed, spaces=tuple(search_spaces.SPACES)):
+    """Seeded candidates of the three spaces in turn, as (architecture, channels)."""
+    rng = random.Random(seed)
+    for index in range(count):
+        source = space(spaces[index % len(spaces)], (8, 28, 32)[index // len(spaces) % 3])
+        yield source.decode(source.sample(rng)), rng.choice((1, 3))
+
+
+def any_mixer(rng, width, extra):
+    head = rng.choice([head for head in (4, 8, 16) if width % head == 0])
+    mixers = [
+        Identity(),
+        Attention(head_width=head),
+        ConvAttention(
+            head_width=head,
+            q_kernel=rng.choice((1, 3, 5)),
+            kv_kernel=rng.choice((1, 3, 5)),
+            q_stride=rng.choice((1, 1, 2, 3)),
+            kv_stride=rng.choice((1, 2, 3)),
+        ),
+    ]
+    if not extra:
+        mixers += [
+            Pooling(size=rng.choice((1, 3, 5))),
+            DepthwiseConv(kernel=rng.choice((1, 2, 3, 4, 5, 7, 8))),
+            SeparableConv(kernel=rng.choice((1, 3, 7)), expansion=rng.choice((0.125, 0.5, 1.3, 2))),
+            TokenMlp(ratio=rng.choice((0.0625, 0.3, 1))),
+        ]
+    return rng.choice(mixers)
+
+
+def any_block(rng, width, extra):
+    mixer = any_mixer(rng, width, extra)
+    norm = rng.choice(("none", "layer") if extra else ("none", "layer", "batch", "group"))
+    activation = rng.choice(("gelu", "quick_gelu", "relu"))
+    if not extra and rng.random() < 0.2:
+        return Block(mixer=mixer, mlp_ratio=0, norm=norm, activation=activation, layout="conv_mixer")
+    ratio, scale = rng.choice((0, 0.5, 1.7, 4)), rng.choice((0, 1e-5, 1))
+    return Block(mixer=mixer, mlp_ratio=ratio, norm=norm, activation=activation, layer_scale=scale)
+
+
+def any_architecture(rng):
+    """Anything that the values can say, small: the spaces use a part of it only. Raises ArchitectureError now and then."""
+    count, token, stages = rng.randint(1, 3), rng.random() < 0.3, []
+    for index in range(count):
+        width, kernel = rng.choice((8, 16, 24, 32, 40)), rng.choice((1, 2, 3, 4, 5))
+        embedding = Embedding(
+            kernel=kernel,
+            stride=rng.choice((1, 2, 2, 3)),
+            padding=rng.randint(0, kernel - 1),
+            activation=rng.choice(("none", "gelu", "relu", "quick_gelu")),
+            norm=rng.choice(("none", "layer", "batch", "group")),
+        )
+        blocks = tuple(any_block(rng, width, token and index == count - 1) for _ in range(rng.randint(1, 3)))
+        stages.append(Stage(embedding=embedding, width=width, blocks=blocks, position=rng.choice(("none", "learned"))))
+    head = Head(pool="class_token" if token else "mean", norm=rng.choice(("none", "layer", "batch", "group")))
+    return Architecture(resolution=rng.choice((7, 8, 12, 28, 32)), stages=tuple(stages), head=head)
+
+
+def any_architectures(count, seed):
+    rng = random.Random(seed)
+    while count:
+        try:
+            architecture = any_architecture(rng)
+        except ArchitectureError:
+            continue
+        count -= 1
+        yield architecture, rng.choice((1, 3))
+
+
+def member(family, resolution, limit=200_000):
+    chosen = next(candidate for candidate in zoo.FAMILIES if candidate.name == family)
+    return zoo.scaled(chosen, resolution, lambda architecture: cost(architecture, num_classes=10).params <= limit)
+
+
+def one_block(mixer, width=16, resolution=12, stride=2, pool="mean", embedding=None, **fields):
+    embedding = Embedding(kernel=stride, stride=stride, **(embedding or {}))
+    stage = Stage(embedding=embedding, width=width, blocks=(Block(mixer=mixer, **fields),))
+    return Architecture(resolution=resolution, stages=(stage,), head=Head(pool=pool))
+
+
+CORNERS = {
+    "even kernel": one_block(DepthwiseConv(kernel=8)),
+    "even kernel larger than the map": one_block(DepthwiseConv(kernel=16)),
+    "no mlp": one_block(Attention(head_width=8), mlp_ratio=0),
+    "identity without mlp": one_block(Identity(), mlp_ratio=0),
+    "fractional mlp": one_block(SeparableConv(expansion=0.3), mlp_ratio=0.33),
+    "layer scale": one_block(Pooling(), layer_scale=1e-5),
+    "layer scale without mlp": one_block(SeparableConv(), layer_scale=1e-5, mlp_ratio=0),
+    "strided queries": one_block(ConvAttention(head_width=8, q_stride=2)),
+    "strided queries on an odd map": one_block(ConvAttention(head_width=8, q_stride=2, kv_stride=3), resolution=14),
+    "strided queries with a class token": one_block(ConvAttention(head_width=8, q_stride=2), pool="class_token"),
+    "kernels of one": one_block(ConvAttention(head_width=8, q_kernel=1, kv_kernel=1)),
+    "class token": one_block(Attention(head_width=8), pool="class_token"),
+    "conv_mixer layout": one_block(DepthwiseConv(kernel=5), layout="conv_mixer", mlp_ratio=0, norm="batch", activation="relu"),
+    **{
+        f"relu embedding with {norm} norm": one_block(Pooling(), embedding={"activation": "relu", "norm": norm})
+        for norm in ("none", "layer", "batch", "group")
+    },
+    **{f"{norm} norm": one_block(TokenMlp(), norm=norm) for norm in ("none", "layer", "batch", "group")},
+    **{f"{word}": one_block(Attention(head_width=8), activation=word) for word in ("gelu", "quick_gelu", "relu")},
+}
+
+
+# -- published numbers ---------------------------------------------------------------------------------------------------
+
+
+def test_the_table_holds_every_network_of_the_zoo():
+    table = set(PUBLISHED)
+
+    names = set(zoo.names())
+
+    assert names == table
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_network_has_its_published_parameters(name):
+    classes = 10 if name.endswith("cifar10") else 1000
+
+    params = cost(zoo.get(name), num_classes=classes).params
+
+    assert params == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_module_of_a_published_network_has_its_published_parameters(name):
+    classes = 10 if name.endswith("cifar10") else 1000
+
+    with torch.device("meta"):
+        model = build(zoo.get(name), num_classes=classes)
+
+    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name]
+
+
+def test_cvt_13_has_its_published_macs():
+    architecture = zoo.get("cvt-13")
+
+    macs = cost(architecture).macs
+
+    assert macs == pytest.approx(4.566e9, rel=1e-3)
+
+
+# -- against the module --------------------------------------------------------------------------------------------------
+
+
+def test_parameters_of_150_candidates_are_those_of_the_module():
+    for architecture, channels in candidates(150, seed=1):
+        with torch.device("meta"):
+            model = build(architecture, in_channels=channels, num_classes=10)
+
+        params = cost(architecture, num_classes=10, in_channels=channels).params
+
+        assert params == sum(parameter.numel() for parameter in model.parameters()), architecture.to_json()
+
+
+def test_parameters_and_macs_of_600_random_networks_are_those_of_a_second_counter():
+    for architecture, channels in any_architectures(600, seed=2):
+        model = build(architecture, in_channels=channels, num_classes=10)
+
+        known = cost(architecture, num_classes=10, in_channels=channels)
+
+        assert known.params == sum(parameter.numel() for parameter in model.parameters()), architecture.to_json()
+        assert known.macs == counted_macs(model, architecture.resolution, channels), architecture.to_json()
+
+
+def test_macs_of_24_candidates_are_those_of_the_trace():
+    for architecture, channels in candidates(24, seed=3):
+        model = build(architecture, in_channels=channels, num_classes=10)
+
+        macs = cost(architecture, num_classes=10, in_channels=channels).macs
+
+        assert macs == traced_macs(model, resolution=architecture.resolution, in_channels=channels), architecture.to_json()
+
+
+def test_macs_of_12_candidates_are_half_the_flops_of_torchs_own_counter():
+    for architecture, channels in candidates(12, seed=4):
+        with torch.device("meta"):
+            model = build(architecture, in_channels=channels, num_classes=10).eval()
+            image = torch.empty(1, channels, architecture.resolution, architecture.resolution)
+
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(image)
+
+        macs = cost(architecture, num_classes=10, in_channels=channels).macs
+        assert counter.get_total_flops() == 2 * macs, architecture.to_json()
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_parameters_macs_and_activations_are_right_in_the_corners(corner):
+    torch.manual_seed(0)
+    architecture = CORNERS[corner]
+    model = build(architecture, num_classes=10)
+
+    known = cost(architecture, num_classes=10)
+
+    assert known.params == sum(parameter.numel() for parameter in model.parameters())
+    assert known.macs == traced_macs(model, resolution=architecture.resolution)
+    assert known.macs == counted_macs(model, architecture.resolution, 3)
+    assert known.activation_bytes == pytest.approx(saved_bytes(model, architecture.resolution, 3), rel=0.03)
+
+
+@pytest.mark.parametrize("resolution", [8, 28])
+@pytest.mark.parametrize("family", SCALED)
+def test_parameters_macs_and_activations_of_scaled_families_are_right(family, resolution):
+    torch.manual_seed(0)
+    architecture = member(family, resolution)
+    model = build(architecture, num_classes=10, in_channels=1)
+
+    known = cost(architecture, num_classes=10, in_channels=1)
+
+    assert known.params == sum(parameter.numel() for parameter in model.parameters())
+    assert known.macs == traced_macs(model, resolution=resolution, in_channels=1)
+    assert known.activation_bytes == pytest.approx(saved_bytes(model, resolution, 1), rel=0.03)
+
+
+def test_activations_of_21_candidates_are_what_autograd_keeps_within_3_percent():
+    torch.manual_seed(0)
+
+    for architecture, channels in candidates(21, seed=5):
+        model = build(architecture, in_channels=channels, num_classes=10)
+
+        known = cost(architecture, num_classes=10, in_channels=channels).activation_bytes
+
+        kept = saved_bytes(model, architecture.resolution, channels)
+        assert known == pytest.approx(kept, rel=0.03), architecture.to_json()
+
+
+def test_costs_at_another_resolution_are_those_of_the_network_made_for_it():
+    architecture = zoo.get("deit-tiny")
+
+    costs = cost(architecture, resolution=112)
+
+    assert costs == cost(architecture.at(112))
+    assert costs.macs < cost(architecture).macs / 3
+
+
+def test_a_resolution_that_does_not_fit_is_refused():
+    architecture = zoo.get("deit-tiny")
+
+    with pytest.raises(ArchitectureError, match=r"^stages\[0\]\.embedding\.stride: 16 is larger than the 8x8 map$"):
+        cost(architecture, resolution=8)
+
+
+def test_the_parts_add_up_to_the_network():
+    architecture = zoo.get("cvt-13")
+
+    counts = parts(architecture)
+
+    whole = cost(architecture)
+    assert list(counts) == ["stages[0]", "stages[1]", "stages[2]", "head"]
+    assert sum(count.params for count in counts.values()) == whole.params
+    assert sum(count.macs for count in counts.values()) == whole.macs
+    assert 4 * sum(count.saved for count in counts.values()) == whole.activation_bytes
+    assert counts["head"].params == 2 * 384 + 385 * 1000
+
+
+def test_costs_by_name_are_what_limits_may_speak_of():
+    costs = cost(zoo.get("cvt-13"))
+
+    named = costs.as_dict()
+
+    assert tuple(named) == COSTS
+    assert named["params"] == costs.params
+
+
+# -- the trace -----------------------------------------------------------------------------------------------------------
+
+
+class SelfAttention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, x_BCHW):
+        query, key, value = self.qkv(x_BCHW.flatten(2).transpose(1, 2)).chunk(3, dim=2)
+        return scaled_dot_product_attention(query, key, value)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell(8, 8, batch_first=True)
+
+    def forward(self, x_BCHW):
+        return self.cell(x_BCHW.flatten(2).transpose(1, 2))[0]
+
+
+class BatchedProduct(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, 8, 8))
+
+    def forward(self, x_BCHW):
+        tokens_BNC = x_BCHW.flatten(2).transpose(1, 2)
+        return torch.baddbmm(tokens_BNC, tokens_BNC, self.weight)
+
+
+def fvcore_alone(model, image):
+    from fvcore.nn import FlopCountAnalysis
+
+    analysis = FlopCountAnalysis(model.eval(), image)
+    return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+
+
+def test_a_convolution_padded_by_name_is_counted_where_fvcore_alone_sees_nothing():
+    model = nn.Conv2d(8, 12, 3, padding="same", groups=2)
+
+    macs = traced_macs(model, resolution=6, in_channels=8)
+
+    assert macs == 6 * 6 * 12 * (8 // 2) * 9
+    assert fvcore_alone(model, torch.zeros(1, 8, 6, 6)) == 0
+
+
+def test_fused_attention_is_counted_where_fvcore_alone_sees_the_linear_layer_only():
+    model = SelfAttention()
+
+    macs = traced_macs(model, resolution=6, in_channels=8)
+
+    assert macs == 36 * 8 * 24 + 2 * 36 * 36 * 8
+    assert fvcore_alone(model, torch.zeros(1, 8, 6, 6)) == 36 * 8 * 24
+
+
+def test_norms_count_nothing_where_fvcore_alone_counts_them():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.GroupNorm(1, 8))
+
+    macs = traced_macs(model, resolution=6)
+
+    assert macs == 36 * 3 * 8
+    assert fvcore_alone(model, torch.zeros(1, 3, 6, 6)) > macs
+
+
+@pytest.mark.parametrize(
+    ("model", "op"), [(Recurrent(nn.LSTM), "lstm"), (Recurrent(nn.GRU), "gru"), (BatchedProduct(), "baddbmm")]
+)
+def test_a_product_that_the_trace_cannot_count_is_an_error(model, op):
+    counter = traced_macs
+
+    with pytest.raises(NasError, match=rf"^fvcore has no count for aten::{op}.*: the traced MACs would be too low$"):
+        counter(model, resolution=6, in_channels=8)
+
+
+def test_a_trace_leaves_the_mode_of_the_model_as_it_was():
+    model = nn.Conv2d(3, 4, 1)
+
+    modes = []
+    for training in (True, False):
+        traced_macs(model.train(training), resolution=4)
+        modes.append(model.training)
+
+    assert modes == [True, False]
