@@ -13,7 +13,7 @@ from nas.architecture import Architecture, Block, Embedding, Stage
 from nas.errors import ArchitectureError, SpaceError
 from nas.mixers import Attention, ConvAttention, Pooling
 
-FAST = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ def templates(draw, depth=2):
             items = [node(level - 1, f"{name}{index}") for index in range(draw(st.integers(1, 2)))]
             return tuple(items) if kind == "tuple" else items
         if kind == "repeat":
-            return repeat({"item": node(level - 1, name)}, draw(st.sampled_from([2, int_range(1, 3), one_of(1, 3)])))
+            return {"row": repeat({"item": node(level - 1, name)}, draw(st.sampled_from([2, int_range(1, 3), one_of(1, 3)])))}
         # "tag" keeps the options apart: a value then says which option it is of
         return one_of(**{key: {"tag": key, "body": node(level - 1, f"{name}{key}")} for key in ("left", "right")})
 
@@ -245,6 +245,18 @@ def test_repeated_items_are_equal_and_as_many_as_the_depth_says():
     value = space.decode(genome)
 
     assert value == {"blocks": ({"ratio": 2, "size": 7},) * 3, "scale": 0.5}
+
+
+def test_two_repeated_parts_side_by_side_each_have_a_depth_of_their_own():
+    template = {"encoder": repeat("block", int_range(1, 3)), "decoder": repeat("block", int_range(1, 2))}
+
+    space = Space(template)
+
+    assert space.count().value == len(set(space)) == 6
+    assert space.decode(space.encode({"encoder": ("block",) * 3, "decoder": ("block",)})) == {
+        "encoder": ("block",) * 3,
+        "decoder": ("block",),
+    }
 
 
 def test_candidates_whose_inactive_genes_differ_are_identical():

@@ -1,0 +1,93 @@
+"""What the tests share: a data cache of their own, a private PostgreSQL server, and skips that fail in CI."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from nas import Space, one_of
+
+
+def require(condition, what):
+    """Skip with the reason where the machine lacks a part; in CI that is a failure."""
+    if not condition:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have {what}")
+        pytest.skip(f"this machine has no {what}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    before = os.environ.get("NAS_CACHE")
+    os.environ["NAS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ.pop("NAS_STORAGE", None)
+    yield
+    if before is None:
+        del os.environ["NAS_CACHE"]
+    else:
+        os.environ["NAS_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def digits(_own_cache):
+    from nas.data import load
+
+    return load("digits")
+
+
+@pytest.fixture
+def layers():
+    """A user's own space: 3^4 candidates."""
+    return Space({f"layer{index}": one_of("skip", "conv3", "conv5") for index in range(4)})
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """URL of a database on a PostgreSQL server that only these tests know, on the loopback."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    require(programs, "PostgreSQL (initdb)")
+    home = Path(tempfile.mkdtemp(prefix="nas-pg-"))
+    as_user = []
+    if os.getuid() == 0:
+        shutil.chown(home, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    port, data = free_port(), home / "data"
+
+    def run(program, *arguments):
+        subprocess.run([*as_user, str(programs[-1] / program), *arguments], check=True, capture_output=True, cwd=home)
+
+    run("initdb", "-D", str(data), "-U", "nas", "--auth=trust", "-E", "UTF8", "--no-sync")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off"
+    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(home / "log"), "-w", "start")
+    yield f"postgresql+psycopg://nas@127.0.0.1:{port}/postgres"
+    run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path):
+    """An empty database of either kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/nas.db"
+        return
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(request.getfixturevalue("postgres"))
+    name = f"t{os.urandom(6).hex()}"
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()

@@ -1,0 +1,70 @@
+"""Evaluations that workers can import: cheap, and some that misbehave on purpose."""
+
+import os
+import time
+from pathlib import Path
+
+import nas
+
+
+def share_of_conv3(candidate, budget, report):
+    """Accuracy is the share of conv3 layers; reports once an epoch."""
+    values = list(candidate.values())
+    accuracy = sum(value == "conv3" for value in values) / len(values)
+    for epoch in range(budget.start + 1, budget.stop + 1):
+        report(epoch, {"accuracy": accuracy * epoch / budget.stop})
+    return {"accuracy": accuracy}
+
+
+def macs(candidate):
+    """skip is free, conv3 costs 3, conv5 costs 5."""
+    return {"macs": float(sum({"skip": 0, "conv3": 3, "conv5": 5}[value] for value in candidate.values()))}
+
+
+def slow_share(candidate, budget, report):
+    time.sleep(0.3)
+    return share_of_conv3(candidate, budget, report)
+
+
+def dies_once(candidate, budget, report):
+    """Kills its worker at the first attempt of every third trial; the second finds the note."""
+    note = Path(budget.checkpoint) / "note"
+    if budget.seed % 3 == 0 and not note.exists():
+        note.write_text("was here")
+        os._exit(9)
+    return share_of_conv3(candidate, budget, report)
+
+
+def always_dies(candidate, budget, report):
+    os._exit(9)
+
+
+def raises_sometimes(candidate, budget, report):
+    if candidate["layer0"] == "conv5":
+        raise RuntimeError("no luck with conv5")
+    return share_of_conv3(candidate, budget, report)
+
+
+def returns_nan(candidate, budget, report):
+    return {"accuracy": float("nan")}
+
+
+def returns_text(candidate, budget, report):
+    return "0.9"
+
+
+def returns_other(candidate, budget, report):
+    return {"f1": 0.5}
+
+
+def where(candidate, budget, report):
+    """Tells what the worker sees of its surroundings."""
+    return {
+        "accuracy": 0.5,
+        "pid": os.getpid(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")),
+        "sees_storage": float("NAS_STORAGE" in os.environ),
+    }
+
+
+space = nas.Space({f"layer{index}": nas.one_of("skip", "conv3", "conv5") for index in range(4)})

@@ -1,0 +1,132 @@
+"""Candidates within limits: surveys, the nearest, and the walk down to what drawing does not find."""
+
+import functools
+import random
+
+import pytest
+
+import search_spaces
+from nas import Space, cost, one_of
+from nas.errors import InputError
+from nas.feasible import Pricing
+from nas.objectives import limits_from
+
+FLAT = Space({"a": one_of(*range(1, 11)), "b": one_of(*range(1, 11))})
+RARE = 9_000  # parameters; of 40,000 metaformer candidates drawn at 8 pixels the smallest had 9,034
+
+
+def product(candidate):
+    return {"size": candidate["a"] * candidate["b"], "sum": candidate["a"] + candidate["b"]}
+
+
+@functools.cache
+def metaformer():
+    return search_spaces.get("metaformer", 8)
+
+
+def network_costs(architecture):
+    return cost(architecture, num_classes=10, in_channels=1).as_dict()
+
+
+def test_a_limit_on_an_unknown_cost_lists_the_known_ones():
+    limits = limits_from(["latency<=3"])
+
+    with pytest.raises(InputError, match=r"^limit 'latency<=3': 'latency' is no cost known before training; known: size, sum$"):
+        Pricing(FLAT, product, limits)
+
+
+def test_a_limit_without_a_costs_function_says_so():
+    limits = limits_from(["params<=3"])
+
+    with pytest.raises(InputError, match=r"^limit 'params<=3': .*; known: none, since no costs function was given$"):
+        Pricing(FLAT, None, limits)
+
+
+def test_a_price_is_the_costs_and_the_excess_of_the_canonical_genome():
+    pricing = Pricing(FLAT, product, limits_from(["size<=10"]))
+
+    within, beyond = pricing.price((0, 4)), pricing.price((3, 4))
+
+    assert (within.candidate, within.costs, within.excess) == ({"a": 1, "b": 5}, {"size": 5.0, "sum": 6.0}, 0)
+    assert beyond.excess == pytest.approx(1.0)
+    assert beyond.genome == (3, 4)
+
+
+def test_a_survey_tells_the_share_and_the_ranges():
+    pricing = Pricing(FLAT, product, limits_from(["size<=10"]))
+
+    survey = pricing.survey(seed=1)
+
+    exact = sum(a * b <= 10 for a in range(1, 11) for b in range(1, 11)) / 100
+    assert survey.share == pytest.approx(exact, abs=0.1)
+    assert survey.nearest.excess == 0
+    assert survey.ranges["sum"][0] <= 4
+    assert survey.ranges["size"][1] > 70
+
+
+def test_without_limits_everything_is_feasible():
+    pricing = Pricing(FLAT, None, ())
+
+    survey = pricing.require_feasible()
+
+    assert survey.share == 1
+    assert survey.ranges == {}
+
+
+def test_surveys_of_one_seed_are_equal():
+    pricing = Pricing(FLAT, product, limits_from(["size<=1"]))
+
+    first, second = pricing.survey(seed=5), pricing.survey(seed=5)
+
+    assert first == second
+
+
+def test_limits_that_nothing_meets_name_the_nearest():
+    pricing = Pricing(FLAT, product, limits_from(["size<=0.5", "sum<=100"]))
+
+    with pytest.raises(InputError, match=r"^no architecture found within size<=0\.5; the nearest has size=1, sum=2$"):
+        pricing.require_feasible()
+
+
+def test_a_lower_limit_that_nothing_meets_names_the_nearest():
+    pricing = Pricing(FLAT, product, limits_from(["size>=1000"]))
+
+    with pytest.raises(InputError, match=r"^no architecture found within size>=1000; the nearest has size=100$"):
+        pricing.require_feasible()
+
+
+def test_a_walk_goes_on_until_what_is_wanted():
+    pricing, rng = Pricing(FLAT, product, limits_from(["size<=20"])), random.Random(2)
+
+    found = pricing.walk_down(pricing.price((9, 9)), rng, lambda priced: priced.costs["sum"] == 9)
+
+    assert found.costs["sum"] == 9
+    assert found.excess == 0
+
+
+def test_fewer_than_1_in_10_000_metaformers_at_8_pixels_are_below_the_rare_limit():
+    space, rng = metaformer(), random.Random(11)
+
+    smallest = min(network_costs(space.decode(space.sample(rng)))["params"] for _ in range(10_000))
+
+    assert smallest > RARE
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_walk_reaches_limits_that_fewer_than_1_in_10_000_meet(seed):
+    pricing, rng = Pricing(metaformer(), network_costs, limits_from([f"params<={RARE}"])), random.Random(seed)
+    start = pricing.price(metaformer().sample(rng))
+
+    found = pricing.walk_down(start, rng, lambda _: True)
+
+    assert found.excess == 0
+    assert found.costs["params"] <= RARE < start.costs["params"]
+
+
+def test_a_survey_finds_the_rare_candidate():
+    pricing = Pricing(metaformer(), network_costs, limits_from([f"params<={RARE}"]))
+
+    survey = pricing.require_feasible(seed=0)
+
+    assert survey.share == 0
+    assert survey.nearest.excess == 0

@@ -1,0 +1,175 @@
+"""The store: what is refused, what survives, and what is never said."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy
+from evaluations import macs, share_of_conv3
+
+from nas import Space, one_of, search
+from nas.errors import InputError, StoreError
+from nas.store.database import connect, redact, storage_url
+from nas.store.reading import read_study, study_names
+from nas.trial import State
+
+
+def run(url, layers, tmp_path, evaluate=share_of_conv3, **options):
+    arguments = {"objectives": ["accuracy:max"], "trials": 5, "study": "s", "runner": "inline", "costs": macs}
+    return search(layers, evaluate, **{**arguments, "storage": url, "checkpoints": tmp_path / "c", **options})
+
+
+def test_a_study_read_back_equals_the_one_that_was_searched(database, layers, tmp_path):
+    result = run(database, layers, tmp_path, epochs=(1, 2))
+
+    record = read_study(database, "s")
+
+    assert record.trials == result.trials
+    assert study_names(database) == ["s"]
+    assert record.driver is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"objectives": ["accuracy:min"]}, r'objectives: \["accuracy:max"\] there, \["accuracy:min"\] here'),
+        ({"constraints": ["macs<=9"]}, r'limits: \[\] there, \["macs<=9"\] here'),
+        ({"settings": {"data": "other"}}, "data: null there, other here"),
+    ],
+)
+def test_a_study_made_with_other_settings_is_refused_with_what_differs(database, layers, tmp_path, changes, told):
+    run(database, layers, tmp_path)
+
+    with pytest.raises(InputError, match=f"study 's' was made with other settings .*{told}"):
+        run(database, layers, tmp_path, **changes)
+    assert len(read_study(database, "s").trials) == 5
+
+
+def test_a_changed_space_under_the_same_name_is_refused(database, layers, tmp_path):
+    run(database, layers, tmp_path)
+    changed = Space({f"layer{index}": one_of("skip", "conv3") for index in range(4)})
+
+    with pytest.raises(InputError, match="space: its definition changed"):
+        run(database, changed, tmp_path)
+
+
+def test_a_trial_that_was_running_when_the_driver_died_is_done_again_as_the_second_attempt(database, layers, tmp_path):
+    def dies(candidate, budget, report):
+        if budget.seed == 2:
+            raise KeyboardInterrupt
+        return share_of_conv3(candidate, budget, report)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(database, layers, tmp_path, dies)
+    left = read_study(database, "s").trials
+    result = run(database, layers, tmp_path)
+
+    assert [trial.state for trial in left] == [State.COMPLETE, State.COMPLETE, State.RUNNING]
+    assert result.trials[:2] == left[:2]
+    assert (result.trials[2].genome, result.trials[2].attempt) == (left[2].genome, 2)
+    assert [trial.state for trial in result.trials] == [State.COMPLETE] * 5
+
+
+def test_a_second_driver_is_refused_while_the_first_lives_and_takes_over_once_it_is_dead(database, layers, tmp_path):
+    run(database, layers, tmp_path)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    engine = sqlalchemy.create_engine(database)
+    from nas.store.sql import _this_process
+
+    with engine.begin() as connection:
+        holder = json.dumps({**_this_process(), "pid": sleeper.pid})
+        connection.execute(sqlalchemy.text("UPDATE nas_studies SET driver = :holder"), {"holder": holder})
+
+    with pytest.raises(InputError, match=f"study 's' is being driven by process {sleeper.pid} on "):
+        run(database, layers, tmp_path, trials=6)
+    sleeper.kill()
+    sleeper.wait()
+    assert len(run(database, layers, tmp_path, trials=6).trials) == 6
+    engine.dispose()
+
+
+def test_a_database_of_another_schema_is_refused_by_number(database, layers, tmp_path):
+    run(database, layers, tmp_path)
+    engine = sqlalchemy.create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE nas_schema SET version = 99"))
+    engine.dispose()
+
+    with pytest.raises(StoreError, match="has schema 99 of mixer-nas; this version knows 1"):
+        run(database, layers, tmp_path)
+
+
+def test_a_study_that_plain_optuna_made_is_not_written_into(tmp_path, layers):
+    import optuna
+
+    url = f"sqlite:///{tmp_path}/nas.db"
+    optuna.create_study(storage=url, study_name="s")
+
+    with pytest.raises(InputError, match="study 's' is in this database, but mixer-nas did not make it"):
+        run(url, layers, tmp_path)
+
+
+def test_what_is_no_database_is_refused_and_left_as_it_was(tmp_path, layers):
+    file = tmp_path / "nas.db"
+    file.write_text("my thesis")
+
+    with pytest.raises(StoreError, match=r"database sqlite:.*nas\.db: file is not a database"):
+        run(f"sqlite:///{file}", layers, tmp_path)
+    assert file.read_text() == "my thesis"
+
+
+def test_looking_at_a_database_that_is_not_there_does_not_make_one(tmp_path):
+    with pytest.raises(InputError, match=r"there is no database .*none\.db; `nas search` makes one"):
+        read_study(f"sqlite:///{tmp_path}/none.db", "s")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_not_there_and_memory_are_refused(tmp_path):
+    with pytest.raises(StoreError, match=r"there is no directory .*/nowhere"):
+        connect(f"sqlite:///{tmp_path}/nowhere/nas.db", create=True)
+    with pytest.raises(InputError, match="an in-memory SQLite database keeps nothing"):
+        connect("sqlite://", create=True)
+
+
+def test_an_unknown_study_names_the_nearest(tmp_path, layers):
+    url = f"sqlite:///{tmp_path}/nas.db"
+    run(url, layers, tmp_path, study="digits-metaformer")
+
+    with pytest.raises(InputError, match="unknown study 'digits-metafomer': did you mean digits-metaformer"):
+        read_study(url, "digits-metafomer")
+
+
+def test_a_password_is_refused_on_the_command_line_and_never_shown(monkeypatch):
+    with pytest.raises(InputError, match="put it into NAS_STORAGE instead") as caught:
+        storage_url("postgresql+psycopg://me:canary@nowhere/x")
+    assert "canary" not in str(caught.value)
+
+    url = "postgresql+psycopg://me:canary@127.0.0.1:1/x?sslpassword=canary&connect_timeout=1"
+    with pytest.raises(StoreError) as failed:
+        connect(url, create=True)
+    assert "canary" not in str(failed.value)
+    assert failed.value.__cause__ is None
+    assert redact(url) == "postgresql+psycopg://me:***@127.0.0.1:1/x"
+
+    monkeypatch.setenv("NAS_STORAGE", "sqlite:///from-environment.db")
+    assert storage_url(None) == "sqlite:///from-environment.db"
+    assert storage_url("sqlite:///given.db") == "sqlite:///given.db"
+
+
+def test_a_url_that_is_none_is_refused():
+    with pytest.raises(InputError, match="the storage is no database URL"):
+        connect("nas.db", create=True)
+
+
+def test_checkpoints_of_all_but_the_best_few_are_deleted(tmp_path, layers):
+    def keeps(candidate, budget, report):
+        with open(os.path.join(budget.checkpoint, "weights"), "w") as file:
+            file.write("x")
+        return share_of_conv3(candidate, budget, report)
+
+    result = run(f"sqlite:///{tmp_path}/nas.db", layers, tmp_path, keeps, trials=20)
+
+    kept = {int(path.name) for path in (tmp_path / "c" / "s").iterdir()}
+    assert kept == {trial.number for trial in result.ranked[:5]}
