@@ -96,7 +96,8 @@ def load_exported(folder: Path) -> tuple[Backbone, dict[str, Any]]:
         model = build(architecture, in_channels=facts["channels"], num_classes=len(facts["classes"]))
         model.load_state_dict(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{folder} is no export of mixer-nas: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder} is no export of mixer-nas: {reason}") from error
     return model.eval(), facts
 
 

@@ -1,0 +1,110 @@
+"""Export: equal after reloading, atomic, and never over something that is not ours."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nas import search
+from nas.architecture import Architecture, Block, Embedding, Stage
+from nas.errors import ExportError, InputError
+from nas.export import export, load_exported
+from nas.mixers import ConvAttention, DepthwiseConv, Pooling
+from nas.recipe import Recipe
+from nas.space import Space, of, one_of
+from nas.training import TrainAndValidate, measure
+from nas.trial import State
+
+
+@pytest.fixture(scope="module")
+def result(digits, tmp_path_factory):
+    block = of(Block, mixer=one_of(DepthwiseConv(), Pooling(), ConvAttention(head_width=16, kv_stride=1)), norm="batch")
+    embedding = Embedding(kernel=3, stride=2, padding=1)
+    space = Space(of(Architecture, resolution=8, stages=(of(Stage, embedding=embedding, width=16, blocks=(block,)),)))
+    evaluate = TrainAndValidate(digits, Recipe(epochs=1))
+    folder = tmp_path_factory.mktemp("search")
+    return search(
+        space, evaluate, objectives=["accuracy:max"], trials=3, storage=f"sqlite:///{folder}/nas.db", study="s",
+        runner="inline", checkpoints=folder / "c",
+    )  # fmt: skip
+
+
+def test_an_export_reloads_to_the_metrics_that_the_search_saw(result, digits, tmp_path):
+    exported = export(result.best, digits, tmp_path / "model", study="s")
+
+    assert exported.files == ("architecture.json", "export.json", "metrics.json", "model.safetensors")
+    assert exported.largest_difference == 0
+    assert exported.metrics["validation"]["accuracy"] == result.best.metrics["accuracy"]
+    model, facts = load_exported(tmp_path / "model")
+    assert Architecture.load(tmp_path / "model" / "architecture.json") == result.best.candidate
+    assert facts["classes"] == list(digits.classes)
+    assert facts["trial"] == result.best.number
+    measured = measure(model, digits, "test", torch.device("cpu"))
+    assert json.loads((tmp_path / "model" / "metrics.json").read_text())["test"] == measured
+
+
+def test_every_mixer_of_the_study_exports(result, digits, tmp_path):
+    assert {trial.candidate.stages[0].blocks[0].mixer.kind for trial in result.trials} == {
+        "depthwise_conv", "pooling", "conv_attention",
+    }  # fmt: skip
+    for trial in result.trials:
+        assert export(trial, digits, tmp_path / str(trial.number), study="s").largest_difference == 0
+
+
+def test_an_existing_export_needs_force_and_anything_else_is_never_replaced(result, digits, tmp_path):
+    target = tmp_path / "model"
+    export(result.best, digits, target, study="s")
+
+    with pytest.raises(InputError, match="exists; --force replaces an export"):
+        export(result.best, digits, target, study="s")
+    export(result.best, digits, target, study="s", force=True)
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(InputError, match="exists; and is no export of ours"):
+        export(result.best, digits, tmp_path / "thesis", study="s", force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
+
+
+def test_a_failed_check_leaves_nothing_behind(result, digits, tmp_path, monkeypatch):
+    def spoil(weights, path):
+        save_file({name: value + 1 if value.is_floating_point() else value for name, value in weights.items()}, path)
+
+    monkeypatch.setattr("nas.export.save_file", spoil)
+
+    with pytest.raises(ExportError, match="the reloaded model differs from the trained one by up to"):
+        export(result.best, digits, tmp_path / "model", study="s")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(result, digits, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ExportError, match="cannot write to .*file"):
+        export(result.best, digits, tmp_path / "file" / "model", study="s")
+
+
+def test_trials_without_a_model_are_refused(result, digits, tmp_path):
+    import dataclasses
+
+    running = dataclasses.replace(result.best, state=State.RUNNING)
+    gone = dataclasses.replace(result.best, budget=dataclasses.replace(result.best.budget, checkpoint=str(tmp_path / "gone")))
+
+    with pytest.raises(InputError, match="is running and cannot be exported"):
+        export(running, digits, tmp_path / "model", study="s")
+    with pytest.raises(InputError, match="has no checkpoint in .*gone; it cannot be exported"):
+        export(gone, digits, tmp_path / "model", study="s")
+
+
+def test_a_folder_that_is_no_export_or_holds_other_weights_is_refused(result, digits, tmp_path):
+    with pytest.raises(InputError, match="is no export of mixer-nas"):
+        load_exported(tmp_path)
+
+    target = tmp_path / "model"
+    export(result.best, digits, target, study="s")
+    weights = load_file(target / "model.safetensors")
+    weights.pop("classifier.bias")
+    save_file(weights, target / "model.safetensors")
+    with pytest.raises(InputError, match=r"is no export of mixer-nas: .*classifier\.bias"):
+        load_exported(target)
+
+
