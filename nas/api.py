@@ -45,11 +45,14 @@ class RunnerOptions:
     timeout: float | None = None
 
 
-class Run(Protocol):
-    """What the entry-point group `mixer_nas.runners` holds: carry out the study's jobs until it is over."""
+class Runner(Protocol):
+    """What the entry-point group `mixer_nas.runners` names: modules (or objects) with these two functions."""
 
-    def __call__(self, study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
-        """Returns when the study is over or its time is. On KeyboardInterrupt it stops its workers and lets it pass."""
+    def check(self, options: RunnerOptions) -> None:
+        """Called before anything is written. Raises: InputError for options that this runner cannot carry out."""
+
+    def run(self, study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
+        """Carry out the study's jobs until it is over or its time is. When interrupted, stop the workers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +139,9 @@ def search(
         raise InputError(f"epochs {epochs[0]}:{epochs[1]}: 1 <= MIN <= MAX must hold")
     if not NAME.fullmatch(study):
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
-    run = _runner(runner)
+    carrier = _runner(runner)
+    options = RunnerOptions(workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout)
+    carrier.check(options)
     pricing = Pricing(space, costs, limits)
     if limits:
         pricing.require_feasible(seed)
@@ -158,8 +163,7 @@ def search(
             plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
             search_ = Study(plan=plan, pricing=pricing, objectives=goals, sampler=proposer, store=store)
             search_.enqueue(starts)
-            options = RunnerOptions(workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout)
-            run(search_, evaluate, options, _watching(watch))
+            carrier.run(search_, evaluate, options, _watching(watch))
         finally:
             store.close()
     everything = tuple(search_.trials[number] for number in sorted(search_.trials))
@@ -189,9 +193,9 @@ def _watching(watch: Watch | None) -> Watch:
     return look
 
 
-def _runner(name: str) -> Run:
+def _runner(name: str) -> Runner:
     found = {entry.name: entry for entry in entry_points(group="mixer_nas.runners")}
     if name not in found:
         raise unknown("runner", name, sorted(found) or ["none: mixer-nas is not installed, only on the path"])
-    run: Run = found[name].load()
-    return run
+    carrier: Runner = found[name].load()
+    return carrier

@@ -197,8 +197,12 @@ class Architecture(Checked):
             raise ArchitectureError([("", f"a JSON object is expected, not {type(body).__name__}")])
         if (written := body.pop("format", FORMAT)) != FORMAT:
             raise ArchitectureError([("format", f"{written!r} is unknown; known: {FORMAT}")])
-        value: Architecture = _read(cls, body)
-        if faults := list(value.faults()):
+        shape: list[Fault] = []
+        value: Architecture = _read(cls, body, "", shape)
+        told = [path for path, _ in shape]
+        rest = [fault for fault in value.faults() if not any(path.startswith(fault[0]) for path in told)]
+        faults = [*shape, *rest]
+        if faults:
             raise ArchitectureError(faults)
         return value
 
@@ -207,7 +211,10 @@ class Architecture(Checked):
         """Read an architecture file of at most 1 MB. Raises: ArchitectureError, OSError."""
         if path.stat().st_size > 1_000_000:
             raise ArchitectureError([(str(path), "larger than 1 MB, no architecture is")])
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise ArchitectureError([(str(path), f"not UTF-8 text: {error}")]) from error
 
 
 _PARTS: dict[tuple[type[Checked], str], type[Checked]] = {
@@ -219,41 +226,30 @@ _PARTS: dict[tuple[type[Checked], str], type[Checked]] = {
 }
 
 
-def _read(cls: Any, body: Any) -> Any:
-    """Build `cls` unchecked from JSON, collecting the faults of all parts before raising."""
+def _read(cls: Any, body: Any, path: str, faults: list[Fault]) -> Any:
+    """Build `cls` unchecked from JSON; what is wrong with its shape is added to `faults`, and None stands in for it."""
     if not isinstance(body, dict):
-        raise ArchitectureError([("", f"an object is expected, not {body!r}")])
+        faults.append((path, f"an object is expected, not {body!r}"))
+        return None
     body = dict(body)
     if cls is Mixer:
         kind = body.pop("kind", None)
-        if kind not in MIXERS:
-            raise ArchitectureError([("kind", f"{kind!r} is unknown; known: {', '.join(MIXERS)}")])
+        if not isinstance(kind, str) or kind not in MIXERS:
+            faults.append((f"{path}.kind", f"{kind!r} is unknown; known: {', '.join(MIXERS)}"))
+            return None
         cls = MIXERS[kind]
-    faults: list[Fault] = []
     for name, value in body.items():
-        part = _PARTS.get((cls, name))
-        if part is None:
-            continue
-        try:
-            body[name] = _read_list(part, value) if name in ("stages", "blocks") else _read(part, value)
-        except ArchitectureError as error:
-            joint = "" if name in ("stages", "blocks") else "."
-            faults += [(f"{name}{joint}{path}" if path else name, message) for path, message in error.faults]
-    if faults:
-        raise ArchitectureError(faults)
-    return cls.unchecked(body)
+        below = f"{path}.{name}" if path else name
+        if part := _PARTS.get((cls, name)):
+            read = _read_list if name in ("stages", "blocks") else _read
+            body[name] = read(part, value, below, faults)
+    value, shape = cls.unchecked(body)
+    faults += [(f"{path}.{name}" if path else name, message) for name, message in shape]
+    return value
 
 
-def _read_list(part: type[Checked], value: Any) -> tuple[Any, ...]:
+def _read_list(part: type[Checked], value: Any, path: str, faults: list[Fault]) -> Any:
     if not isinstance(value, list):
-        raise ArchitectureError([("", f"a list is expected, not {value!r}")])
-    faults: list[Fault] = []
-    items = []
-    for index, body in enumerate(value):
-        try:
-            items.append(_read(part, body))
-        except ArchitectureError as error:
-            faults += [(f"[{index}].{path}" if path else f"[{index}]", message) for path, message in error.faults]
-    if faults:
-        raise ArchitectureError(faults)
-    return tuple(items)
+        faults.append((path, f"a list is expected, not {value!r}"))
+        return None
+    return tuple(_read(part, body, f"{path}[{index}]", faults) for index, body in enumerate(value))

@@ -1,8 +1,8 @@
 """The slow second opinion: fvcore's traced count, with its gaps closed and our conventions.
 
-fvcore counts nothing for fused attention and for convolutions whose padding is a string, and it counts norms, which we
-do not. Here both gaps have handlers, norms count 0, and a product or convolution without a
-handler is an error instead of a silent zero.
+fvcore counts nothing for fused attention and for convolutions whose padding is a string, and it counts norms and
+upsampling, which we do not. Here both gaps have handlers, norms and upsampling count 0, and a product or convolution
+without a handler is an error instead of a silent zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 from nas.errors import NasError
 
 COSTLY = ("mm", "mv", "conv", "linear", "attention", "einsum", "dot", "lstm", "gru", "fft")
-NORMS = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm")
+FREE = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_nearest2d")
 
 
 def traced_macs(model: nn.Module, *, resolution: int, in_channels: int = 3) -> int:
@@ -35,7 +35,7 @@ def traced_macs(model: nn.Module, *, resolution: int, in_channels: int = 3) -> i
         analysis = FlopCountAnalysis(model.eval(), image)
         analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
         analysis.set_op_handle("aten::_convolution_mode", _named_padding)
-        for name in NORMS:
+        for name in FREE:
             analysis.set_op_handle(name, lambda _inputs, _outputs: 0)
         analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
         total = int(analysis.total())

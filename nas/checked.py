@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Self
 
 from nas.errors import ArchitectureError
@@ -48,8 +49,9 @@ def real(low: float, high: float, *, default: Any = dataclasses.MISSING) -> Any:
     """A field that holds a finite float in [low, high]; an int is stored as the float it equals."""
 
     def rule(value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return f"{value!r} is not a finite number"
+        if isinstance(value, bool) or not isinstance(value, float) or not math.isfinite(value):
+            shown = repr(value)
+            return f"{shown if len(shown) <= 40 else shown[:37] + '...'} is not a finite number"
         return None if low <= value <= high else f"{value} is outside [{low}, {high}]"
 
     return _field(rule, default, convert=float)
@@ -119,31 +121,28 @@ class Checked:
         return any(field.metadata["rule"](getattr(self, field.name)) for field in dataclasses.fields(self))
 
     @classmethod
-    def unchecked(cls, fields: dict[str, Any]) -> Self:
+    def unchecked(cls, fields: dict[str, Any]) -> tuple[Self, list[Fault]]:
         """Build without checking, so that a parent can report the faults of all its parts at once.
 
-        Raises: ArchitectureError for a missing or unknown field.
+        Returns the value and the faults of its shape: fields that are missing (None in the value) or unknown.
         """
         known = {field.name: field for field in dataclasses.fields(cls)}
         faults = [(name, f"unknown field; known: {', '.join(known)}") for name in fields if name not in known]
         value = object.__new__(cls)
         for name, field in known.items():
-            if name in fields:
-                object.__setattr__(value, name, fields[name])
-            elif field.default is not dataclasses.MISSING:
-                object.__setattr__(value, name, field.default)
-            else:
+            given = fields.get(name, field.default)
+            if given is dataclasses.MISSING:
                 faults.append((name, "missing"))
-        if faults:
-            raise ArchitectureError(faults)
+            object.__setattr__(value, name, None if given is dataclasses.MISSING else given)
         value._normalise()
-        return value
+        return value, faults
 
     def _normalise(self) -> None:
         for field in dataclasses.fields(self):
             convert, value = field.metadata["convert"], getattr(self, field.name)
-            if convert is float and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, field.name, float(value))
+            if convert is float and isinstance(value, int | float) and not isinstance(value, bool):
+                with suppress(OverflowError):
+                    object.__setattr__(self, field.name, float(value) + 0.0)  # -0.0 becomes 0.0
 
     def as_json(self) -> dict[str, Any]:
         """This value as JSON types; fields that have their default are left out."""

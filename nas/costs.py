@@ -68,8 +68,15 @@ def parts(
 def _embedding(embedding: Embedding, width: int, side: int, place: Place) -> Tally:
     bare = place._replace(extra=0)
     return convolution(side, place.side, width, place.width, embedding.kernel).plus(
-        activation(embedding.activation, bare.tokens * place.width), norm(embedding.norm, bare)
+        _activated(embedding.activation, embedding.norm, bare)
     )
+
+
+def _activated(kind: str, norm_kind: str, place: Place) -> Tally:
+    """An activation and the norm after it; a group norm keeps a transposed copy beside what ReLU keeps."""
+    numbers = place.tokens * place.width
+    copied = Tally(0, 0, numbers if kind == "relu" and norm_kind == "group" else 0)
+    return activation(kind, numbers).plus(norm(norm_kind, place), copied)
 
 
 def _blocks(blocks: tuple[Block, ...], place: Place) -> list[Tally]:
@@ -86,8 +93,8 @@ def _block(block: Block, place: Place) -> Tally:
     width, tokens = place.width, place.tokens
     mixer, norms = block.mixer.cost_at(place), norm(block.norm, place)
     if block.layout == "conv_mixer":
-        smooth = activation(block.activation, tokens * width)
-        return mixer.plus(smooth, norms, linear(tokens, width, width), smooth, norms)
+        activated = _activated(block.activation, block.norm, place)
+        return mixer.plus(activated, linear(tokens, width, width), activated)
     count = mixer.plus(norms)
     if block.layer_scale:
         count = count.plus(Tally(width, 0, tokens * width))

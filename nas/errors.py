@@ -56,6 +56,10 @@ class ForeignPackageError(NasError):
     """One of the four packages would be imported from somewhere else than this distribution."""
 
 
+class Terminated(BaseException):
+    """SIGTERM, which ends a search as Ctrl-C does; no `except Exception` shall stop it."""
+
+
 def unknown(what: str, name: str, known: Sequence[str]) -> InputError:
     """The one way to say that a name is unknown: it lists the nearest and the known ones."""
     from difflib import get_close_matches

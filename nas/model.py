@@ -53,7 +53,8 @@ class Backbone(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Images to logits."""
         x_BNC = self.forward_features(x_BCHW)
-        pooled_BC = x_BNC[:, 0] if self.places[-1].extra else x_BNC.mean(dim=1)
+        # a copy of the class token, so that training does not keep all tokens for its sake
+        pooled_BC = x_BNC[:, 0].contiguous() if self.places[-1].extra else x_BNC.mean(dim=1)
         logits: Tensor = self.classifier(pooled_BC)
         return logits
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from nas.checked import Checked
 from nas.errors import SpaceError
-from nas.template import Choice, Make, Repeat, Scalar
+from nas.template import Choice, Make, Repeat, Scalar, alike
 
 Genome = tuple[int, ...]
 
@@ -37,7 +37,7 @@ class Gene:
     def index(self, label: Scalar) -> int:
         """The option with that label. Raises: SpaceError listing the options."""
         for index, option in enumerate(self.options):
-            if option == label and isinstance(option, bool) == isinstance(label, bool):
+            if alike(option, label):
                 return index
         raise SpaceError(f"{self.path}: {label!r} is no option; known: {', '.join(map(repr, self.options))}")
 
@@ -59,8 +59,8 @@ class Node(Protocol):
     def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
         """Fill `found` (gene index to option) with what makes `value`."""
 
-    def draw(self, rng: random.Random, options: list[int]) -> None:
-        """Set the genes used, uniform over the genomes below here."""
+    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
+        """Set the genes used, uniform over the genomes below here; `everywhere` also those under other options."""
 
     def enumerate(self, genes: int) -> Iterator[Genome]:
         """Every canonical genome."""
@@ -91,10 +91,9 @@ class Const(_Base):
         return self.value
 
     def match(self, value: Any, found: dict[int, int], path: str) -> str | None:  # noqa: ARG002
-        same = value == self.value and isinstance(value, bool) == isinstance(self.value, bool)
-        return None if same else f"{path or 'value'}: {value!r} is not {self.value!r}"
+        return None if alike(value, self.value) else f"{path or 'value'}: {value!r} is not {self.value!r}"
 
-    def draw(self, rng: random.Random, options: list[int]) -> None:
+    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
         pass
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -104,7 +103,8 @@ class Const(_Base):
         value = self.value
         if isinstance(value, Checked):
             return {type(value).__name__: value.as_json()}
-        return value if isinstance(value, Scalar) else repr(value)
+        plain = isinstance(value, Scalar) and not (isinstance(value, float) and not math.isfinite(value))
+        return value if plain else repr(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,9 @@ class Group(_Base):
         values = {name: part.build(genome) for name, part in self.parts.items()}
         if self.cls is dict:
             return values
-        return self.cls(values.values()) if self.cls in (list, tuple) else self.cls(**values)
+        if self.cls in (list, tuple):
+            return self.cls(values.values())
+        return self.cls(*values.values()) if issubclass(self.cls, tuple) else self.cls(**values)
 
     def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
         if type(value) is not self.cls:
@@ -143,15 +145,16 @@ class Group(_Base):
     def _given(self, value: Any) -> dict[Any, Any]:
         if self.cls is dict:
             return dict(value)
-        if self.cls in (list, tuple):
+        if issubclass(self.cls, list | tuple):
             return dict(enumerate(value))
-        defaults = {field.name: field.default for field in dataclasses.fields(self.cls)}
+        cls: Any = self.cls
+        defaults = {field.name: _default(field) for field in dataclasses.fields(cls)}
         given = {name: getattr(value, name) for name in defaults}
         return {name: item for name, item in given.items() if name in self.parts or item != defaults[name]}
 
-    def draw(self, rng: random.Random, options: list[int]) -> None:
+    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
         for part in self.parts.values():
-            part.draw(rng, options)
+            part.draw(rng, options, everywhere=everywhere)
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for combination in itertools.product(*(tuple(part.assignments()) for part in self.parts.values())):
@@ -198,11 +201,12 @@ class Pick(_Base):
             return f"{path or 'value'}: {value!r} is none of {', '.join(map(repr, self.labels))}"
         return max(misfits, key=lambda misfit: misfit.partition(":")[0].count("."))
 
-    def draw(self, rng: random.Random, options: list[int]) -> None:
+    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
         ticket = rng.randrange(self.count)
         index = next(index for index, bound in enumerate(self._bounds) if ticket < bound)
         options[self.gene] = index
-        self.options[index].draw(rng, options)
+        for option in self.options if everywhere else (self.options[index],):
+            option.draw(rng, options, everywhere=everywhere)
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for index, option in enumerate(self.options):
@@ -239,9 +243,9 @@ class Times(_Base):
         misfit: str | None = self.length.match(len(value), found, f"{path}.length")
         return misfit or _text(self.item.match(value[0], found, f"{path}.0"))
 
-    def draw(self, rng: random.Random, options: list[int]) -> None:
-        self.length.draw(rng, options)
-        self.item.draw(rng, options)
+    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
+        self.length.draw(rng, options, everywhere=everywhere)
+        self.item.draw(rng, options, everywhere=everywhere)
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for length, item in itertools.product(tuple(self.length.assignments()), tuple(self.item.assignments())):
@@ -249,6 +253,10 @@ class Times(_Base):
 
     def describe(self) -> Any:
         return {"repeat": [self.length.describe(), self.item.describe()]}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _text(misfit: Any) -> str | None:
@@ -269,13 +277,20 @@ class _Compiler:
         if isinstance(template, Choice):
             return self._pick(template, path, parent, when)
         if isinstance(template, Make):
-            parts = {name: self.node(part, _join(path, name), parent, when) for name, part in template.fields.items()}
-            return self._fold(template.cls, parts)
+            alone = sum(isinstance(part, Repeat) for part in template.fields.values()) == 1
+            fields: dict[Any, Any] = {}
+            for name, part in template.fields.items():
+                # the one repeated part of a value lends its choices the path of that value: `stages.0.mixer`
+                elided = alone and isinstance(part, Repeat) and isinstance(part.item, Make)
+                if elided:
+                    fields[name] = self._repeat(part, path, path, parent, when)
+                elif alone and isinstance(part, Repeat):
+                    fields[name] = self._repeat(part, _join(path, name), path, parent, when)
+                else:
+                    fields[name] = self.node(part, _join(path, name), parent, when)
+            return self._fold(template.cls, fields)
         if isinstance(template, Repeat):
-            above = path.rpartition(".")[0]
-            length = self.node(template.count, _join(above, "depth"), parent, when)
-            shared = above if isinstance(template.item, Make) else path
-            return self._times(self.node(template.item, shared, parent, when), length)
+            return self._repeat(template, path, path, parent, when)
         if isinstance(template, dict):
             return Group(
                 dict, {name: self.node(part, _join(path, str(name)), parent, when) for name, part in template.items()}
@@ -287,10 +302,15 @@ class _Compiler:
             return self._fold(type(template), items)
         return Const(template)
 
+    def _repeat(self, repeat: Repeat, item_path: str, count_path: str, parent: int | None, when: int | None) -> Any:
+        length = self.node(repeat.count, _join(count_path, "depth"), parent, when)
+        return self._times(self.node(repeat.item, item_path, parent, when), length)
+
     def _fold(self, cls: type, parts: dict[Any, Any]) -> Any:
-        """A part without choices is built once, here."""
+        """A part without choices that cannot be changed either is built once, here."""
         group = Group(cls, parts)
-        return Const(group.build(())) if all(isinstance(part, Const) for part in parts.values()) else group
+        fixed = all(isinstance(part, Const) for part in parts.values())
+        return Const(group.build(())) if fixed and (cls is tuple or issubclass(cls, Checked)) else group
 
     def _times(self, item: Any, length: Any) -> Any:
         lengths = [option.build(()) for option in length.options] if isinstance(length, Pick) else [length.build(())]

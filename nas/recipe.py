@@ -46,10 +46,15 @@ class Recipe:
             raise InputError(f"unknown augmentation {self.augment!r}; known: {', '.join(AUGMENTATIONS)}")
         if not 1 <= self.min_epochs <= self.epochs:
             raise InputError(f"epochs {self.min_epochs}:{self.epochs}: 1 <= MIN <= MAX must hold")
-        for name, low, high in (("subset", 0, 1), ("lr", 0, 10), ("ema", 0, 1)):
-            value = getattr(self, name)
-            if not (low < value <= high and math.isfinite(value)):
-                raise InputError(f"{name} {value} is outside ({low}, {high}]")
+        for field in dataclasses.fields(self):
+            if isinstance(field.default, float):
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+        for name, high in (("subset", 1.0), ("lr", 10.0), ("ema", 1.0), ("clip", 1e9)):
+            if not 0 < getattr(self, name) <= high:
+                raise InputError(f"{name} {getattr(self, name):g} is outside (0, {high:g}]")
+        for name, high in (("label_smoothing", 1.0), ("drop_path", 1.0), ("weight_decay", 1e9), ("warmup", 1e9)):
+            if not 0 <= getattr(self, name) < high:
+                raise InputError(f"{name} {getattr(self, name):g} is outside [0, {high:g})")
         if self.batch_size < 0:
             raise InputError(f"batch size {self.batch_size} is negative (0 chooses one)")
 

@@ -176,10 +176,7 @@ class Space:
         ]
         for _ in range(ATTEMPTS):
             index = rng.choice(movable)
-            changed = list(self._draw(rng))
-            for other, used in enumerate(self.active(genome)):
-                if used:
-                    changed[other] = genome[other]
+            changed = list(self.fill(genome, rng))
             others = [option for option in range(len(self.genes[index].options)) if option != genome[index]]
             changed[index] = rng.choice(others)
             if self.contains(changed):
@@ -203,6 +200,14 @@ class Space:
                     changed = self.canonical([*genome[:index], option, *genome[index + 1 :]])
                     if self.contains(changed):
                         yield changed
+
+    def fill(self, genome: Sequence[int], rng: random.Random) -> Genome:
+        """The genome with the genes that it does not use drawn at random, as if each were switched on."""
+        drawn = [0] * len(self.genes)
+        self._root.draw(rng, drawn, everywhere=True)
+        return tuple(
+            option if used else other for option, used, other in zip(genome, self.active(genome), drawn, strict=True)
+        )
 
     def _draw(self, rng: random.Random) -> Genome:
         options = [0] * len(self.genes)

@@ -10,8 +10,9 @@ only where it is taken.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nas.errors import SpaceError
@@ -52,14 +53,15 @@ class Repeat:
 def one_of(*options: Any, **named: Any) -> Choice:
     """A choice between options; keyword options carry the name that gene paths and SQL show.
 
-    Raises: SpaceError for no option, or for the same option twice.
+    Raises: SpaceError for no option, for a name twice, or for the same option twice without names of their own.
     """
     values = (*options, *named.values())
-    labels = (*_labels(options), *named)
+    labels = (*_labels(options, named), *named)
     if not values:
         raise SpaceError("one_of() has no options")
     for index, label in enumerate(labels):
-        if any(label == other and type(label) is type(other) for other in labels[:index]):
+        twice = any(alike(label, other) for other in labels[:index])
+        if twice or (index < len(options) and any(alike(options[index], other) for other in options[:index])):
             raise SpaceError(f"one_of() has the option {label!r} twice")
     return Choice(values, labels)
 
@@ -87,16 +89,29 @@ def repeat(item: Any, count: Any) -> Repeat:
     return Repeat(item, count)
 
 
-def _labels(options: Sequence[Any]) -> list[Scalar]:
+def _labels(options: Sequence[Any], taken: Iterable[str]) -> list[Scalar]:
+    """Scalars name themselves; other options get the name of their kind, numbered where it is taken."""
     labels: list[Scalar] = []
+    used = {*taken, *(option for option in options if isinstance(option, str))}
     for option in options:
-        label = option if isinstance(option, Scalar) else _name(option)
-        count = sum(
-            isinstance(known, str) and re.fullmatch(rf"{re.escape(str(label))}(_\d+)?", known) is not None
-            for known in labels
-        )
-        labels.append(f"{label}_{count + 1}" if count and not isinstance(option, Scalar) else label)
+        if isinstance(option, Scalar):
+            labels.append(option)
+            continue
+        name = _name(option)
+        numbered = (f"{name}_{count}" for count in itertools.count(2))
+        label = next(text for text in itertools.chain((name,), numbered) if text not in used)
+        used.add(label)
+        labels.append(label)
     return labels
+
+
+def alike(value: Any, other: Any) -> bool:
+    """Equal, with True and 1 told apart at any depth."""
+    if isinstance(value, list | tuple) and isinstance(other, list | tuple):
+        return type(value) is type(other) and len(value) == len(other) and all(map(alike, value, other))
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(alike(value[name], other[name]) for name in value)
+    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
 
 
 def _name(option: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas.errors import NasError
+from nas.errors import NasError, Terminated
 from nas.version import __version__
 
 app = typer.Typer(
@@ -234,33 +234,23 @@ def spaces(
 def main() -> None:
     """Run the command; bad input is one line on standard error and exit code 2."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except NasError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt as error:
-        sys.exit(143 if type(error).__name__ == "Terminated" else 130)
+        _fail(str(error))
+    except Terminated:
+        sys.exit(143)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except typer.Exit as ended:
-        sys.exit(ended.exit_code)
-    except Exception as error:  # noqa: BLE001 - what is not ours is raised again
-        _usage(error)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: an unknown option or command
+            _fail(error.format_message())
+        raise
 
 
-def _usage(error: Exception) -> None:
-    import click
-
-    if isinstance(error, click.exceptions.Abort):
-        sys.exit(130)
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        error.show()
-        sys.exit(2)
-    if isinstance(error, click.ClickException):
-        _fail(error.format_message(), 2)
-    raise error
-
-
-def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"nas: {' '.join(message.split())}\n")
-    sys.exit(code)
+def _fail(message: str) -> None:
+    if message:
+        sys.stderr.write(f"nas: {' '.join(message.split())}\n")
+    sys.exit(2)

@@ -125,7 +125,8 @@ def _export_line(outcome: Outcome) -> str:
     accuracy = {split: values["accuracy"] for split, values in exported.metrics.items()}
     return (
         f"exported: {exported.folder} ({', '.join(exported.files)}); "
-        f"accuracy {accuracy['validation']:.4f} on validation, [bold]{accuracy['test']:.4f} on test[/bold]; the reloaded model gives the same logits"
+        f"accuracy {accuracy['validation']:.4f} on validation, [bold]{accuracy['test']:.4f} on test[/bold]; "
+        f"the reloaded model gives the same logits"
     )
 
 

@@ -41,10 +41,14 @@ class InlinePool:
         """Nothing runs between calls."""
 
 
-def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
-    """Carry out the study in this process. Raises: InputError for options that need other processes."""
+def check(options: RunnerOptions) -> None:
+    """Raises: InputError for options that need other processes."""
     if options.workers not in (None, 1):
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
     if options.address is not None:
         raise InputError("the inline runner has no cluster to connect to; use ray")
+
+
+def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
+    """Carry out the study in this process."""
     drive(study, InlinePool(study.space, evaluate), options, watch)

@@ -15,11 +15,12 @@ import search_spaces
 from nas import zoo
 from nas.architecture import Architecture
 from nas.config import SearchConfig
-from nas.costs import cost
+from nas.costs import COSTS, cost
 from nas.data import ImageData, load
 from nas.errors import InputError, NasError
 from nas.feasible import Costs
 from nas.jobs import Evaluate
+from nas.objectives import objectives_from
 from nas.recipe import Recipe
 from nas.space import Space
 
@@ -74,6 +75,11 @@ def prepare(config: SearchConfig) -> Setup:
     space = _space(config.space, data.resolution)
     if not isinstance(space.decode(space.sample(random.Random(0))), Architecture):
         raise InputError(f"space {config.space!r} does not hold architectures; give --evaluate module:function with it")
+    costs = NetworkCosts(len(data.classes), data.channels)
+    measured = ("accuracy", "loss", *COSTS)
+    for objective in objectives_from(config.objectives):
+        if objective.name not in measured:
+            raise InputError(f"objective {objective.name!r}: the built-in training measures {', '.join(measured)}")
     from nas.training import TrainAndValidate
 
     settings = {
@@ -83,7 +89,6 @@ def prepare(config: SearchConfig) -> Setup:
         "evaluate": "train and validate",
         "source": {"data": config.data, "resolution": config.resolution},
     }
-    costs = NetworkCosts(len(data.classes), data.channels)
     name = config.study or _study_name(config.space, config.data)
     return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, Training(data, recipe, costs))
 
@@ -127,7 +132,12 @@ def _space(name: str, resolution: int) -> Space:
         return search_spaces.get(name, resolution)
     space = import_attribute(name, "space")
     if not isinstance(space, Space) and callable(space):
-        space = space(resolution)
+        try:
+            space = space(resolution)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"--space {name}: a nas.Space, or a function of the resolution that makes one, is expected ({error})"
+            ) from error
     if not isinstance(space, Space):
         raise InputError(f"--space {name}: a nas.Space, or a function of the resolution that makes one, is expected")
     return space

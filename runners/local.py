@@ -28,23 +28,30 @@ from runners.loop import drive
 PATIENCE_S = 5.0  # for a worker to end before it is killed
 
 
-def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
-    """Carry out the study in worker processes. Raises: InputError for options that make no sense here."""
+def check(options: RunnerOptions) -> None:
+    """Raises: InputError for options that this machine cannot carry out."""
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
-    gpus = visible_gpus() if options.gpus_per_trial else 0
-    if options.gpus_per_trial and not gpus:
-        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this machine has no GPU that PyTorch can use")
-    most = int(gpus / options.gpus_per_trial) if options.gpus_per_trial else None
-    workers = options.workers or most or cores()
-    if workers < 1:
-        raise InputError(f"workers {workers}: at least 1 is needed")
-    if most is not None and workers > most:
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"workers {options.workers}: at least 1 is needed")
+    share, most = options.gpus_per_trial, _most(options)
+    if share and not most:
+        raise InputError(f"--gpus-per-trial {share:g}: this machine has {visible_gpus()} GPU(s) that PyTorch can use")
+    if most is not None and options.workers is not None and options.workers > most:
         raise InputError(
-            f"{workers} workers with {options.gpus_per_trial:g} GPU each do not fit {gpus} GPU(s): at most {most}"
+            f"{options.workers} workers with {share:g} GPU each do not fit this machine: at most {most} do"
         )
-    workers = min(workers, max(1, study.plan.trials))
+
+
+def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
+    """Carry out the study in worker processes."""
+    workers = min(options.workers or _most(options) or cores(), max(1, study.plan.trials))
     drive(study, LocalPool(study.space, evaluate, workers, options.gpus_per_trial), options, watch)
+
+
+def _most(options: RunnerOptions) -> int | None:
+    """How many trials the GPUs take at a time; None when none is asked for."""
+    return int(visible_gpus() / options.gpus_per_trial) if options.gpus_per_trial else None
 
 
 def cores() -> int:

@@ -18,7 +18,7 @@ from nas import zoo
 from nas.api import Result, search
 from nas.architecture import Architecture
 from nas.config import SearchConfig
-from nas.errors import InputError
+from nas.errors import InputError, Terminated
 from nas.objectives import excess, limits_from
 from nas.space import Space, one_of
 from nas.store.database import redact, storage_url
@@ -29,29 +29,25 @@ from runners.progress import Watcher
 PUBLISHED = ".published"  # the study of the scaled published families is called so after the search's name
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a search as Ctrl-C does."""
-
-
 def run_search(config: SearchConfig, *, as_json: bool, out: Console, err: Console) -> int:
     """Carry out `nas search`; the exit code: 0 done, 1 nothing succeeded.
 
-    Raises: NasError for bad input, KeyboardInterrupt (after saying how to go on) when interrupted.
+    Raises: NasError for bad input; KeyboardInterrupt or Terminated, after saying how to go on.
     """
     if config.runner != "ray" and config.address is not None:
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
     url = storage_url(config.storage)
     setup = prepare(config)
-    gpus = _gpus(setup)
+    gpus, start = _gpus(setup), starts(setup)
     err.print(opening(setup, url), highlight=False, soft_wrap=True)
     started = time.monotonic()
     try:
         with _sigterm():
-            result = _search(setup, url, gpus, err, starts(setup))
+            result = _search(setup, url, gpus, err, start)
             published = None
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there")
         raise
     outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)

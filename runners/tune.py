@@ -45,6 +45,16 @@ ENVIRONMENT = {
 KINDS: dict[str, type[Event]] = {"reported": Reported, "finished": Finished, "failed": Failed}
 
 
+def check(options: RunnerOptions) -> None:
+    """Raises: InputError for an address that cannot carry a search; the cluster itself is looked at by `run`."""
+    if options.address is not None and options.address.startswith("ray://"):
+        raise InputError(
+            f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
+        )
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"workers {options.workers}: at least 1 is needed")
+
+
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
     """Carry out the study on a Ray cluster.
 
@@ -278,10 +288,6 @@ def _cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if address is not None and address.startswith("ray://"):
-        raise InputError(
-            f"--address {address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
-        )
     here = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="nas-ray-", ignore_cleanup_errors=True) as empty:
         os.chdir(empty)  # Ray puts the driver's directory first on its workers' path, see the decision

@@ -45,7 +45,8 @@ def kernels(side: int, *sizes: int) -> Choice:
 
 def conv_attention(stage: StagePlan) -> Make:
     """CvT's mixer with searched kernels and key/value stride; maps over 28x28 always stride the keys."""
-    strides = [stride for stride in (1, 2, 4) if stride <= stage.side and stage.side // stride <= 28]
+    fitting = [stride for stride in (1, 2, 4, 8, 16) if stride <= stage.side and stage.side // stride <= 28]
+    strides = [stride for stride in fitting if stride <= 4] or fitting[:1]
     return of(
         ConvAttention,
         head_width=stage.head_width,

@@ -161,14 +161,23 @@ def _write(stem: Path, rows: Iterable[tuple[Image.Image, int]], side: int, chann
 def _pixels(image: Image.Image, side: int, channels: int) -> bytes:
     """Short side to `side`, centre crop, 8 bits."""
     if image.mode in ("I", "I;16", "F"):
-        values = np.asarray(image, np.float32)
-        image = Image.fromarray((values / max(1.0, float(values.max())) * 255).astype(np.uint8))
+        image = _eight_bits(image)
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (side, side):
         short = min(image.size)
         left, top = (image.width - short) // 2, (image.height - short) // 2
         image = image.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
     return image.tobytes()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit gray over its whole range; other integers and floats over 255 or 1, whichever holds them."""
+    values: npt.NDArray[np.float64] = np.asarray(image, np.float64)
+    if image.mode == "I;16" or values.max(initial=0) > 255:
+        values = values / 257
+    elif image.mode == "F" and values.max(initial=0) <= 1:
+        values = values * 255
+    return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
 
 
 def _divide(folder: Path, counts: dict[str, int], shape: tuple[int, int, int]) -> dict[str, int]:

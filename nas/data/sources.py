@@ -178,5 +178,5 @@ def _decode(cell: Any, where: str) -> Image.Image:
         KeyError,
         Image.DecompressionBombError,
     ) as error:
-        raise DataError(f"corrupt image {path or where}: {error}") from error
+        raise DataError(f"corrupt image: {path or where}: {error}") from error
     return image

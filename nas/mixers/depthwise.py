@@ -22,6 +22,7 @@ class DepthwiseConv(Mixer):
     kernel: int = whole(1, 63, default=3)
 
     def cost_at(self, place: Place) -> Tally:
-        """k^2 C weights and C biases."""
+        """k^2 C weights and C biases; what is kept for an even kernel is the padded map."""
         width, side, _ = place
-        return convolution(side, side, width, width, self.kernel, groups=width)
+        side_in = side if self.kernel % 2 else side + self.kernel - 1
+        return convolution(side_in, side, width, width, self.kernel, groups=width)

@@ -81,10 +81,8 @@ class OptunaSampler:
 
     def add(self, genome: Genome) -> int:
         """A trial whose parameters are given: enqueued, then asked for."""
-        filled = list(self._space.sample(self._rng))
-        used = self._space.active(genome)
-        options = [option if active else other for option, active, other in zip(genome, used, filled, strict=True)]
-        params = {gene.path: option for gene, option in zip(self._space.genes, options, strict=True)}
+        filled = self._space.fill(genome, self._rng)
+        params = {gene.path: option for gene, option in zip(self._space.genes, filled, strict=True)}
         self._study.enqueue_trial(params)
         trial = self._study.ask(self._distributions)
         self._running[trial.number] = trial

@@ -80,7 +80,9 @@ def test_trials_read_by_optuna_equal_those_that_optuna_wrote(database, space, go
         assert mine.user_attrs == other.user_attrs
         assert mine.datetime_start <= mine.datetime_complete
         assert abs((mine.datetime_start - other.datetime_start).total_seconds()) < 300
-        doubled = {"constraints": list(other.system_attrs[name] for name in other.system_attrs if name.startswith("constraints:"))}
+        doubled = {
+            "constraints": [value for name, value in other.system_attrs.items() if name.startswith("constraints:")]
+        }
         expected = {name: value for name, value in other.system_attrs.items() if name != "fixed_params"}
         assert mine.system_attrs == expected | doubled
         assert mine.constraints == other.constraints | {"0": mine.system_attrs["constraints"][0]}
@@ -90,7 +92,17 @@ def test_trials_read_by_optuna_equal_those_that_optuna_wrote(database, space, go
 @pytest.mark.parametrize("name", ["TPESampler", "NSGAIISampler", "RandomSampler"])
 def test_a_stock_sampler_goes_on_with_a_study_of_ours(tmp_path, space, goals, name):
     url = f"sqlite:///{tmp_path}/nas.db"
-    search(space, evaluate, objectives=goals, costs=costs, trials=15, storage=url, study="s", runner="inline", checkpoints=tmp_path)
+    search(
+        space,
+        evaluate,
+        objectives=goals,
+        costs=costs,
+        trials=15,
+        storage=url,
+        study="s",
+        runner="inline",
+        checkpoints=tmp_path,
+    )
     study = optuna.load_study(storage=url, study_name="s", sampler=getattr(optuna.samplers, name)(seed=1))
 
     trial = study.ask({gene.path: distribution(gene) for gene in space.genes})
@@ -108,14 +120,29 @@ def test_a_running_trial_shows_as_running_with_its_parameters(tmp_path, space):
         seen.append(optuna.load_study(storage=url, study_name="s").trials[-1])
         return evaluate(candidate, budget, report)
 
-    search(space, look, objectives=["accuracy:max"], trials=2, storage=url, study="s", runner="inline", checkpoints=tmp_path)
+    search(
+        space,
+        look,
+        objectives=["accuracy:max"],
+        trials=2,
+        storage=url,
+        study="s",
+        runner="inline",
+        checkpoints=tmp_path,
+    )
 
     assert [trial.state for trial in seen] == [optuna.trial.TrialState.RUNNING] * 2
     assert all(set(trial.params) == {gene.path for gene in space.genes} for trial in seen)
 
 
 def test_optuna_can_delete_a_study_of_ours_and_its_name_is_free_again(database, space, tmp_path):
-    common = {"objectives": ["accuracy:max"], "storage": database, "study": "s", "runner": "inline", "checkpoints": tmp_path}
+    common = {
+        "objectives": ["accuracy:max"],
+        "storage": database,
+        "study": "s",
+        "runner": "inline",
+        "checkpoints": tmp_path,
+    }
     search(space, evaluate, trials=3, **common)
 
     optuna.delete_study(storage=database, study_name="s")

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import time
+from pathlib import Path
 
 import evaluations
 import pytest
@@ -21,7 +22,8 @@ def ray_here():
     require(importlib.util.find_spec("ray"), "Ray")
     import ray
 
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(evaluations.__file__), os.environ.get("PYTHONPATH")]))
+    paths = [str(Path(evaluations.__file__).parent), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield
     ray.shutdown()
@@ -43,9 +45,17 @@ def runner_with_workers(request):
 
 def run(layers, runner, tmp_path, evaluate=evaluations.share_of_conv3, **options):
     workers = None if runner == "inline" else 2
-    arguments = {"objectives": {"accuracy": "maximize"}, "trials": 8, "sampler": "random", "workers": workers, "study": "s"}
+    arguments = {
+        "objectives": {"accuracy": "maximize"},
+        "trials": 8,
+        "sampler": "random",
+        "workers": workers,
+        "study": "s",
+    }
     storage = f"sqlite:///{tmp_path}/nas.db"
-    return search(layers, evaluate, **{**arguments, "storage": storage, "checkpoints": tmp_path, "runner": runner, **options})
+    return search(
+        layers, evaluate, **{**arguments, "storage": storage, "checkpoints": tmp_path, "runner": runner, **options}
+    )
 
 
 def test_every_job_is_evaluated_once_with_its_curve_its_seconds_and_its_host(layers, runner, tmp_path):
@@ -70,7 +80,9 @@ def test_an_evaluation_that_raises_fails_its_trial_with_the_reason_and_the_searc
     failed = [trial for trial in result.trials if trial.state is State.FAIL]
     assert failed
     assert {trial.candidate["layer0"] for trial in failed} == {"conv5"}
-    assert all("RuntimeError: no luck with conv5" in trial.reason and "evaluations.py" in trial.reason for trial in failed)
+    assert all(
+        "RuntimeError: no luck with conv5" in trial.reason and "evaluations.py" in trial.reason for trial in failed
+    )
     assert all(trial.state is State.COMPLETE for trial in result.trials if trial.candidate["layer0"] != "conv5")
 
 
@@ -90,7 +102,9 @@ def test_what_is_no_result_fails_the_trial_and_says_why(layers, runner, tmp_path
     assert result.best is None
 
 
-def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on_as_the_second_attempt(layers, runner_with_workers, tmp_path):
+def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on_as_the_second_attempt(
+    layers, runner_with_workers, tmp_path
+):
     result = run(layers, runner_with_workers, tmp_path, evaluations.dies_once)
 
     assert {trial.state for trial in result.trials} == {State.COMPLETE}
@@ -145,7 +159,7 @@ def test_gpus_asked_for_on_a_machine_without_are_refused(layers, runner_with_wor
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
 
-    with pytest.raises(InputError, match=r"--gpus-per-trial 0\.5: this (machine|Ray cluster) has (no|0) GPU"):
+    with pytest.raises(InputError, match=r"--gpus-per-trial 0\.5: this (machine|Ray cluster) has 0 GPU"):
         run(layers, runner_with_workers, tmp_path, gpus_per_trial=0.5)
 
 

@@ -57,7 +57,9 @@ def test_a_report_may_be_called_and_the_budget_names_a_directory_that_exists(lay
         report(1, {"accuracy": 0.1})
         return {"accuracy": 0.2}
 
-    result = search(layers, evaluate, objectives=["accuracy:max"], trials=1, storage=None, runner="inline", epochs=(2, 6))
+    result = search(
+        layers, evaluate, objectives=["accuracy:max"], trials=1, storage=None, runner="inline", epochs=(2, 6)
+    )
 
     assert seen == [(0, 6, "cpu", True)]
     assert result.trials[0].curve == {1: {"accuracy": 0.1}}
@@ -101,7 +103,14 @@ def test_everything_that_is_promised_can_be_imported_and_nothing_else():
 def test_spaces_of_values_of_any_kind_are_searched():
     space = Space([one_of(1, 2), {"a": (int_range(1, 2), "x")}])
 
-    result = search(space, lambda c, b, r: {"score": c[0] + c[1]["a"][0]}, objectives=["score:max"], trials=9, storage=None, runner="inline")
+    result = search(
+        space,
+        lambda c, b, r: {"score": c[0] + c[1]["a"][0]},
+        objectives=["score:max"],
+        trials=9,
+        storage=None,
+        runner="inline",
+    )
 
     assert len(result.trials) == 4
     assert result.best.candidate == [2, {"a": (2, "x")}]

@@ -215,7 +215,9 @@ def test_an_unknown_field_is_named_with_the_known_ones():
     body = body_of(network())
     body["stages"][0]["blocks"][0]["mlp"] = 2
 
-    with pytest.raises(ArchitectureError, match=r"^stages\[0\]\.blocks\[0\]\.mlp: unknown field; known: mixer, mlp_ratio, norm"):
+    with pytest.raises(
+        ArchitectureError, match=r"^stages\[0\]\.blocks\[0\]\.mlp: unknown field; known: mixer, mlp_ratio, norm"
+    ):
         Architecture.from_json(json.dumps(body))
 
 
@@ -232,7 +234,9 @@ def test_an_unknown_mixer_lists_the_known_ones(kind):
     body = body_of(network())
     body["stages"][0]["blocks"][0]["mixer"]["kind"] = kind
 
-    with pytest.raises(ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.mixer\.kind: .* is unknown; known: {', '.join(MIXERS)}$"):
+    with pytest.raises(
+        ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.mixer\.kind: .* is unknown; known: {', '.join(MIXERS)}$"
+    ):
         Architecture.from_json(json.dumps(body))
 
 
@@ -247,13 +251,19 @@ def test_an_unknown_mixer_lists_the_known_ones(kind):
         ("3", "a JSON object is expected, not int"),
         ('"cvt"', "a JSON object is expected, not str"),
         ("{}", "resolution: missing; stages: missing"),
-        ('{"format": "mixer-nas/architecture/2"}', r"format: 'mixer-nas/architecture/2' is unknown; known: mixer-nas/arch"),
+        (
+            '{"format": "mixer-nas/architecture/2"}',
+            r"format: 'mixer-nas/architecture/2' is unknown; known: mixer-nas/arch",
+        ),
         ('{"format": null}', "format: None is unknown"),
         ('{"resolution": 32, "stages": {}}', "stages: a list is expected, not {}"),
         ('{"resolution": 32, "stages": []}', "stages: 0 of them, and 1 to 16 are allowed"),
         ('{"resolution": 32, "stages": [3]}', r"stages\[0\]: an object is expected, not 3"),
         ('{"resolution": 32, "stages": null}', "stages: a list is expected, not None"),
-        ('{"resolution": 32, "stages": [{"width": 8, "embedding": "patch", "blocks": []}]}', r"stages\[0\]\.embedding: an object"),
+        (
+            '{"resolution": 32, "stages": [{"width": 8, "embedding": "patch", "blocks": []}]}',
+            r"stages\[0\]\.embedding: an object",
+        ),
     ],
 )
 def test_what_is_no_architecture_object_is_refused(text, message):
@@ -263,11 +273,15 @@ def test_what_is_no_architecture_object_is_refused(text, message):
         reader(text)
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "true", "null", '"4"', "[4]", "1" + "0" * 400])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e999", "true", "null", '"4"', "[4]", "1" + "0" * 400]
+)
 def test_a_real_field_takes_finite_numbers_only(number):
     text = network(stage(mlp_ratio=2)).to_json().replace("2.0", number)
 
-    with pytest.raises(ArchitectureError, match=r"^stages\[0\]\.blocks\[0\]\.mlp_ratio: .* (is not a finite number|is outside)"):
+    with pytest.raises(
+        ArchitectureError, match=r"^stages\[0\]\.blocks\[0\]\.mlp_ratio: .* (is not a finite number|is outside)"
+    ):
         Architecture.from_json(text)
 
 
@@ -275,7 +289,9 @@ def test_a_real_field_takes_finite_numbers_only(number):
 def test_a_whole_field_takes_ints_in_its_range_only(number):
     text = network().to_json().replace('"width":32', f'"width":{number}')
 
-    with pytest.raises(ArchitectureError, match=r"^stages\[0\]\.width: .* (is not a whole number|is outside \[1, 16384\])"):
+    with pytest.raises(
+        ArchitectureError, match=r"^stages\[0\]\.width: .* (is not a whole number|is outside \[1, 16384\])"
+    ):
         Architecture.from_json(text)
 
 
@@ -324,7 +340,9 @@ def test_a_stride_larger_than_the_map_is_refused_with_its_path():
 def test_a_kernel_that_does_not_fit_is_refused_with_its_path():
     stages = (stage(), stage(embedding=Embedding(kernel=13, stride=2, padding=2)))
 
-    with pytest.raises(ArchitectureError, match=r"^stages\[1\]\.embedding\.kernel: 13 does not fit the 8x8 map with padding 2$"):
+    with pytest.raises(
+        ArchitectureError, match=r"^stages\[1\]\.embedding\.kernel: 13 does not fit the 8x8 map with padding 2$"
+    ):
         network(*stages)
 
 
@@ -339,7 +357,9 @@ def test_a_kernel_as_large_as_the_padded_map_fits():
 def test_a_padding_as_large_as_the_kernel_is_refused_with_its_path():
     bad = stage(embedding=Embedding(kernel=3, stride=2, padding=3))
 
-    with pytest.raises(ArchitectureError, match=r"^stages\[0\]\.embedding\.padding: 3 is not smaller than the 3x3 kernel$"):
+    with pytest.raises(
+        ArchitectureError, match=r"^stages\[0\]\.embedding\.padding: 3 is not smaller than the 3x3 kernel$"
+    ):
         network(bad)
 
 
@@ -348,7 +368,8 @@ def test_a_width_that_is_no_multiple_of_a_head_is_refused_with_its_path(mixer):
     bad = stage(Identity(), mixer, width=32)
 
     with pytest.raises(
-        ArchitectureError, match=r"^stages\[0\]\.blocks\[1\]\.mixer\.head_width: 32 is not a multiple of 24, one attention head$"
+        ArchitectureError,
+        match=r"^stages\[0\]\.blocks\[1\]\.mixer\.head_width: 32 is not a multiple of 24, one attention head$",
     ):
         network(bad)
 
@@ -357,7 +378,9 @@ def test_a_width_that_is_no_multiple_of_a_head_is_refused_with_its_path(mixer):
 def test_an_attention_stride_larger_than_the_map_is_refused_with_its_path(field):
     bad = stage(ConvAttention(head_width=16, **{field: 9}))
 
-    with pytest.raises(ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.mixer\.{field}: 9 is larger than the 8x8 map$"):
+    with pytest.raises(
+        ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.mixer\.{field}: 9 is larger than the 8x8 map$"
+    ):
         network(bad)
 
 
@@ -365,7 +388,9 @@ def test_an_attention_stride_larger_than_the_map_is_refused_with_its_path(field)
 def test_a_mixer_of_maps_refuses_a_class_token_with_its_path(mixer):
     bad = stage(mixer)
 
-    with pytest.raises(ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.mixer: {mixer.kind} cannot mix a class token$"):
+    with pytest.raises(
+        ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.mixer: {mixer.kind} cannot mix a class token$"
+    ):
         network(bad, pool="class_token")
 
 
@@ -383,7 +408,8 @@ def test_a_norm_over_tokens_with_a_class_token_is_refused_with_its_path(norm):
     bad = stage(Identity(), norm=norm)
 
     with pytest.raises(
-        ArchitectureError, match=rf"^stages\[0\]\.blocks\[0\]\.norm: {norm} norm with a class token, which takes none or layer$"
+        ArchitectureError,
+        match=rf"^stages\[0\]\.blocks\[0\]\.norm: {norm} norm with a class token, which takes none or layer$",
     ):
         network(bad, pool="class_token")
 
@@ -415,14 +441,19 @@ def test_an_even_kernel_is_refused_where_a_centre_is_needed(mixer, field):
 def test_the_conv_mixer_layout_takes_neither_an_mlp_ratio_nor_a_layer_scale():
     fields = {"mlp_ratio": 2, "layer_scale": 0.5}
 
-    with pytest.raises(ArchitectureError, match=r"^mlp_ratio: 2\.0 in the conv_mixer layout.*; layer_scale: 0\.5 in the conv_mixer layout"):
+    with pytest.raises(
+        ArchitectureError,
+        match=r"^mlp_ratio: 2\.0 in the conv_mixer layout.*; layer_scale: 0\.5 in the conv_mixer layout",
+    ):
         Block(mixer=DepthwiseConv(), layout="conv_mixer", **fields)
 
 
 def test_an_mlp_ratio_that_leaves_no_channel_is_refused_with_its_path():
     bad = stage(width=8, mlp_ratio=0.05)
 
-    with pytest.raises(ArchitectureError, match=r"^stages\[0\]\.blocks\[0\]\.mlp_ratio: 0\.05 of width 8 leaves no hidden channel$"):
+    with pytest.raises(
+        ArchitectureError, match=r"^stages\[0\]\.blocks\[0\]\.mlp_ratio: 0\.05 of width 8 leaves no hidden channel$"
+    ):
         network(bad)
 
 

@@ -13,7 +13,9 @@ def write(tmp_path, text, encoding="utf-8"):
 
 
 def test_options_override_the_file_and_the_file_the_defaults(tmp_path):
-    path = write(tmp_path, 'space = "cvt"\ntrials = 7\nobjectives = ["accuracy:max", "macs:min"]\nlimits = ["params <= 2e6"]\n')
+    path = write(
+        tmp_path, 'space = "cvt"\ntrials = 7\nobjectives = ["accuracy:max", "macs:min"]\nlimits = ["params <= 2e6"]\n'
+    )
 
     config = read_config(path, {"trials": 9})
 

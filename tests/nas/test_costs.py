@@ -200,7 +200,9 @@ CORNERS = {
     "strided queries with a class token": one_block(ConvAttention(head_width=8, q_stride=2), pool="class_token"),
     "kernels of one": one_block(ConvAttention(head_width=8, q_kernel=1, kv_kernel=1)),
     "class token": one_block(Attention(head_width=8), pool="class_token"),
-    "conv_mixer layout": one_block(DepthwiseConv(kernel=5), layout="conv_mixer", mlp_ratio=0, norm="batch", activation="relu"),
+    "conv_mixer layout": one_block(
+        DepthwiseConv(kernel=5), layout="conv_mixer", mlp_ratio=0, norm="batch", activation="relu"
+    ),
     **{
         f"relu embedding with {norm} norm": one_block(Pooling(), embedding={"activation": "relu", "norm": norm})
         for norm in ("none", "layer", "batch", "group")
@@ -277,7 +279,9 @@ def test_macs_of_24_candidates_are_those_of_the_trace():
 
         macs = cost(architecture, num_classes=10, in_channels=channels).macs
 
-        assert macs == traced_macs(model, resolution=architecture.resolution, in_channels=channels), architecture.to_json()
+        assert macs == traced_macs(model, resolution=architecture.resolution, in_channels=channels), (
+            architecture.to_json()
+        )
 
 
 def test_macs_of_9_candidates_are_half_the_flops_of_torchs_own_counter():

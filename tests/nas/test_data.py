@@ -17,7 +17,9 @@ from PIL import Image
 from nas.data import load
 from nas.errors import DataError
 
-SHARED = [Path(folder) for folder in (os.environ.get("NAS_DATA"), Path(__file__).parents[3] / "shared" / "data") if folder]
+SHARED = [
+    Path(folder) for folder in (os.environ.get("NAS_DATA"), Path(__file__).parents[3] / "shared" / "data") if folder
+]
 REAL = next((folder for folder in SHARED if folder.is_dir()), None)
 LEVELS = {"dark": 40, "bright": 200}
 
@@ -62,11 +64,19 @@ def png(image):
 
 def parquet(path, *, image="image", label="label", names=("dark", "bright"), count=20, value=None):
     """A shard in the layout of the Hugging Face hub: image structs, a label column, features in the metadata."""
-    features = {image: datasets.Image(), label: datasets.ClassLabel(names=list(names)) if names else datasets.Value("int64")}
+    features = {
+        image: datasets.Image(),
+        label: datasets.ClassLabel(names=list(names)) if names else datasets.Value("int64"),
+    }
     labels = [index % 2 if value is None else value for index in range(count)]
-    images = [{"bytes": png(picture(40 + 160 * (label % 2), "L", index=index)), "path": None} for index, label in enumerate(labels)]
+    images = [
+        {"bytes": png(picture(40 + 160 * (label % 2), "L", index=index)), "path": None}
+        for index, label in enumerate(labels)
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    datasets.Dataset.from_dict({image: images, label: labels}, features=datasets.Features(features)).to_parquet(str(path))
+    datasets.Dataset.from_dict({image: images, label: labels}, features=datasets.Features(features)).to_parquet(
+        str(path)
+    )
     return path
 
 
@@ -92,7 +102,8 @@ def test_the_splits_of_digits_share_no_image_and_lose_none(tmp_path):
 
     digits = load_digits()
     source = sorted(
-        (np.round(image * 255 / 16).astype(np.uint8).tobytes(), int(label)) for image, label in zip(digits.images, digits.target, strict=True)
+        (np.round(image * 255 / 16).astype(np.uint8).tobytes(), int(label))
+        for image, label in zip(digits.images, digits.target, strict=True)
     )
 
     data = load("digits", cache=tmp_path)
@@ -190,7 +201,10 @@ def test_a_cache_that_is_below_a_file_is_refused_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("not a directory")
     cache = tmp_path / "file" / "cache"
 
-    with pytest.raises(DataError, match=r"^the data cache .*file/cache cannot be written \(Not a directory\); NAS_CACHE names another place$"):
+    with pytest.raises(
+        DataError,
+        match=r"^the data cache .*file/cache cannot be written \(Not a directory\); NAS_CACHE names another place$",
+    ):
         load("digits", cache=cache)
 
 
@@ -282,7 +296,9 @@ def test_one_coloured_image_makes_all_coloured(tmp_path):
     assert pixels == {(40, 40, 40), (200, 200, 200), (255, 0, 0)}
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "jpg"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("1", "png"), ("RGB", "bmp")])
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("CMYK", "jpg"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("1", "png"), ("RGB", "bmp")]
+)
 def test_every_picture_mode_is_read_at_its_brightness(tmp_path, mode, suffix):
     root = folder_of(tmp_path / "images", mode=mode, suffix=suffix, levels={"dark": 0, "bright": 255})
 
@@ -358,7 +374,7 @@ def test_a_corrupt_image_names_the_file(tmp_path):
     root = folder_of(tmp_path / "images")
     (root / "dark" / "007.png").write_bytes((root / "dark" / "007.png").read_bytes()[:60])
 
-    with pytest.raises(DataError, match=r"^corrupt image .*dark/007\.png"):
+    with pytest.raises(DataError, match=r"^corrupt image: .*dark/007\.png"):
         load(f"folder:{root}", cache=tmp_path / "cache")
 
 
@@ -395,7 +411,9 @@ def test_a_class_without_training_images_is_refused_by_its_name(tmp_path):
     root = folder_of(tmp_path / "images", splits=("train", "test"))
     save(picture(90), root / "test" / "medium" / "0.png")
 
-    with pytest.raises(DataError, match=r"^data 'folder:.*images': no training image of class 'medium' \(1 of 3 classes\)$"):
+    with pytest.raises(
+        DataError, match=r"^data 'folder:.*images': no training image of class 'medium' \(1 of 3 classes\)$"
+    ):
         load(f"folder:{root}", cache=tmp_path / "cache")
 
 
@@ -425,7 +443,9 @@ def test_a_resolution_out_of_range_is_refused(tmp_path, resolution):
 # -- parquet in the layout of the hub ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("image", "label"), [("image", "label"), ("img", "fine_label"), ("pixel_values", "labels"), ("picture", "target")])
+@pytest.mark.parametrize(
+    ("image", "label"), [("image", "label"), ("img", "fine_label"), ("pixel_values", "labels"), ("picture", "target")]
+)
 def test_parquet_is_read_whatever_its_columns_are_called(tmp_path, image, label):
     parquet(tmp_path / "set" / "train-00000-of-00001.parquet", image=image, label=label, count=40)
     parquet(tmp_path / "set" / "test-00000-of-00001.parquet", image=image, label=label, count=10)
@@ -466,7 +486,10 @@ def test_labels_without_names_are_named_by_their_numbers(tmp_path):
 
 def test_plain_parquet_without_the_hubs_metadata_is_read(tmp_path):
     labels = [index % 2 for index in range(20)]
-    images = [{"bytes": png(picture(40 + 160 * label, index=index)), "path": f"{index}.png"} for index, label in enumerate(labels)]
+    images = [
+        {"bytes": png(picture(40 + 160 * label, index=index)), "path": f"{index}.png"}
+        for index, label in enumerate(labels)
+    ]
     (tmp_path / "set").mkdir()
     pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "set" / "train-00000-of-00001.parquet")
 
@@ -494,7 +517,10 @@ def test_an_unlabelled_image_is_refused_with_its_index_and_split(tmp_path):
 def test_unknown_columns_are_refused_with_the_known_ones(tmp_path):
     parquet(tmp_path / "set" / "train-00000-of-00001.parquet", image="scan")
 
-    with pytest.raises(DataError, match=r"^data 'hf:.*set': no image column; it has scan, label, known are image, img, .* and label, labels"):
+    with pytest.raises(
+        DataError,
+        match=r"^data 'hf:.*set': no image column; it has scan, label, known are image, img, .* and label, labels",
+    ):
         load(f"hf:{tmp_path / 'set'}", cache=tmp_path / "cache")
 
 
@@ -507,14 +533,21 @@ def test_a_set_without_a_training_split_is_refused_with_what_it_has(tmp_path):
 
 def test_a_corrupt_image_in_parquet_names_its_index_and_split(tmp_path):
     labels = [index % 2 for index in range(20)]
-    images = [{"bytes": png(picture(9, index=index)) if index != 13 else b"no picture", "path": None} for index in range(20)]
-    features = datasets.Features({"image": datasets.Image(decode=False), "label": datasets.ClassLabel(names=["a", "b"])})
+    images = [
+        {"bytes": png(picture(9, index=index)) if index != 13 else b"no picture", "path": None} for index in range(20)
+    ]
+    features = datasets.Features(
+        {"image": datasets.Image(decode=False), "label": datasets.ClassLabel(names=["a", "b"])}
+    )
     (tmp_path / "set").mkdir()
     datasets.Dataset.from_dict({"image": images, "label": labels}, features=features).to_parquet(
         str(tmp_path / "set" / "train-00000-of-00001.parquet")
     )
 
-    with pytest.raises(DataError, match=r"^corrupt image image 13 of split 'train' of 'hf:.*set'|^corrupt image: image 13 of split 'train'"):
+    with pytest.raises(
+        DataError,
+        match=r"^corrupt image image 13 of split 'train' of 'hf:.*set'|^corrupt image: image 13 of split 'train'",
+    ):
         load(f"hf:{tmp_path / 'set'}", cache=tmp_path / "cache")
 
 

@@ -79,7 +79,7 @@ def test_a_failed_check_leaves_nothing_behind(result, digits, tmp_path, monkeypa
 def test_a_place_that_cannot_be_written_is_named(result, digits, tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(ExportError, match="cannot write to .*file"):
+    with pytest.raises(ExportError, match=r"cannot write to .*file"):
         export(result.best, digits, tmp_path / "file" / "model", study="s")
 
 
@@ -87,11 +87,13 @@ def test_trials_without_a_model_are_refused(result, digits, tmp_path):
     import dataclasses
 
     running = dataclasses.replace(result.best, state=State.RUNNING)
-    gone = dataclasses.replace(result.best, budget=dataclasses.replace(result.best.budget, checkpoint=str(tmp_path / "gone")))
+    gone = dataclasses.replace(
+        result.best, budget=dataclasses.replace(result.best.budget, checkpoint=str(tmp_path / "gone"))
+    )
 
     with pytest.raises(InputError, match="is running and cannot be exported"):
         export(running, digits, tmp_path / "model", study="s")
-    with pytest.raises(InputError, match="has no checkpoint in .*gone; it cannot be exported"):
+    with pytest.raises(InputError, match=r"has no checkpoint in .*gone; it cannot be exported"):
         export(gone, digits, tmp_path / "model", study="s")
 
 
@@ -106,5 +108,3 @@ def test_a_folder_that_is_no_export_or_holds_other_weights_is_refused(result, di
     save_file(weights, target / "model.safetensors")
     with pytest.raises(InputError, match=r"is no export of mixer-nas: .*classifier\.bias"):
         load_exported(target)
-
-

@@ -31,7 +31,9 @@ def network_costs(architecture):
 def test_a_limit_on_an_unknown_cost_lists_the_known_ones():
     limits = limits_from(["latency<=3"])
 
-    with pytest.raises(InputError, match=r"^limit 'latency<=3': 'latency' is no cost known before training; known: size, sum$"):
+    with pytest.raises(
+        InputError, match=r"^limit 'latency<=3': 'latency' is no cost known before training; known: size, sum$"
+    ):
         Pricing(FLAT, product, limits)
 
 

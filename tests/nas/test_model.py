@@ -103,7 +103,9 @@ def test_a_class_token_and_positions_get_gradients(kind, channels):
 
     model(torch.randn(2, channels, 28, 28)).sum().backward()
 
-    tables = {name: parameter for name, parameter in model.named_parameters() if name.endswith(("class_token", "position"))}
+    tables = {
+        name: parameter for name, parameter in model.named_parameters() if name.endswith(("class_token", "position"))
+    }
     assert {name: tuple(table.shape) for name, table in tables.items()} == {
         "stages.1.0.class_token": (1, 1, 24),
         "stages.1.0.position": (1, 50, 24),
@@ -234,7 +236,10 @@ def test_pooling_is_the_mean_of_the_window_inside_the_map_minus_the_token(size, 
     reach = size // 2
     for row in range(side):
         for column in range(side):
-            rows, columns = range(max(0, row - reach), min(side, row + reach + 1)), range(max(0, column - reach), min(side, column + reach + 1))
+            rows, columns = (
+                range(max(0, row - reach), min(side, row + reach + 1)),
+                range(max(0, column - reach), min(side, column + reach + 1)),
+            )
             window = torch.stack([x_BNC[:, r * side + c] for r in rows for c in columns])
             expected = window.mean(0) - x_BNC[:, row * side + column]
             torch.testing.assert_close(pooled[:, row * side + column], expected)
@@ -283,7 +288,10 @@ def test_attention_is_the_softmax_formula_with_the_scale_of_a_head(heads):
 
     mixed = mixer(x_BNC)
 
-    q, k, v = (x_BNC @ mixer.qkv.weight[16 * part : 16 * part + 16].T + mixer.qkv.bias[16 * part : 16 * part + 16] for part in range(3))
+    q, k, v = (
+        x_BNC @ mixer.qkv.weight[16 * part : 16 * part + 16].T + mixer.qkv.bias[16 * part : 16 * part + 16]
+        for part in range(3)
+    )
     expected = naive_attention(q, k, v, heads, (16 // heads) ** -0.5) @ mixer.out.weight.T + mixer.out.bias
     torch.testing.assert_close(mixed, expected, rtol=1e-4, atol=1e-5)
 
@@ -308,10 +316,12 @@ def test_conv_attention_is_the_softmax_formula_with_the_scale_of_the_whole_width
     mixed = mixer(x_BNC)
 
     queries, keys, values = (
-        naive_projection(projection, x_BNC, 5, *shape, extra) for projection, shape in ((mixer.q, q), (mixer.k, kv), (mixer.v, kv))
+        naive_projection(projection, x_BNC, 5, *shape, extra)
+        for projection, shape in ((mixer.q, q), (mixer.k, kv), (mixer.v, kv))
     )
     expected, other = (
-        naive_attention(queries, keys, values, 4, scale) @ mixer.out.weight.T + mixer.out.bias for scale in (16**-0.5, 4**-0.5)
+        naive_attention(queries, keys, values, 4, scale) @ mixer.out.weight.T + mixer.out.bias
+        for scale in (16**-0.5, 4**-0.5)
     )
     torch.testing.assert_close(mixed, expected, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(mixed, other, rtol=1e-4, atol=1e-4)
@@ -321,17 +331,23 @@ def test_conv_attention_is_the_softmax_formula_with_the_scale_of_the_whole_width
 @pytest.mark.parametrize(("side", "stride"), [(4, 2), (5, 2), (7, 3), (2, 2)])
 def test_strided_queries_keep_the_number_of_tokens_and_repeat_what_they_gather(side, stride, extra):
     coarse = ConvAttention(q_stride=stride).sides(side)[0]
-    mixer = shaken(ConvAttentionMixer(width=8, side=side, heads=2, q=(3, stride), kv=(3, 1), q_side=coarse, extra=extra))
+    mixer = shaken(
+        ConvAttentionMixer(width=8, side=side, heads=2, q=(3, stride), kv=(3, 1), q_side=coarse, extra=extra)
+    )
     x_BNC = torch.randn(2, side * side + extra, 8)
 
     mixed = mixer(x_BNC)
 
     assert mixed.shape == x_BNC.shape
     queries, keys, values = (
-        naive_projection(projection, x_BNC, side, 3, strides, extra) for projection, strides in ((mixer.q, stride), (mixer.k, 1), (mixer.v, 1))
+        naive_projection(projection, x_BNC, side, 3, strides, extra)
+        for projection, strides in ((mixer.q, stride), (mixer.k, 1), (mixer.v, 1))
     )
     few = naive_attention(queries, keys, values, 2, 8**-0.5) @ mixer.out.weight.T + mixer.out.bias
-    rows = [*range(extra), *(extra + (r * coarse // side) * coarse + c * coarse // side for r in range(side) for c in range(side))]
+    rows = [
+        *range(extra),
+        *(extra + (r * coarse // side) * coarse + c * coarse // side for r in range(side) for c in range(side)),
+    ]
     torch.testing.assert_close(mixed, few[:, rows], rtol=1e-4, atol=1e-5)
 
 
@@ -360,7 +376,9 @@ def test_activations_are_those_of_their_names():
 
 def test_a_pre_norm_block_is_two_residual_branches():
     block = shaken(
-        PreNormBlock(AttentionMixer(8, 2), width=8, hidden=20, norm="layer", activation="gelu", layer_scale=0.1, drop_path=0.0)
+        PreNormBlock(
+            AttentionMixer(8, 2), width=8, hidden=20, norm="layer", activation="gelu", layer_scale=0.1, drop_path=0.0
+        )
     )
     x_BNC = torch.randn(2, 9, 8)
 
@@ -369,7 +387,10 @@ def test_a_pre_norm_block_is_two_residual_branches():
     norm, mixer, scale = block.mix
     middle = x_BNC + mixer(norm(x_BNC)) * scale.scale
     norm, mlp, scale = block.mlp
-    expected = middle + (functional.gelu(norm(middle) @ mlp[0].weight.T + mlp[0].bias) @ mlp[2].weight.T + mlp[2].bias) * scale.scale
+    expected = (
+        middle
+        + (functional.gelu(norm(middle) @ mlp[0].weight.T + mlp[0].bias) @ mlp[2].weight.T + mlp[2].bias) * scale.scale
+    )
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -397,7 +418,9 @@ def test_an_embedding_is_convolution_activation_norm_then_class_token_then_posit
 
     tokens = embedding(images)
 
-    plain = functional.layer_norm(functional.relu(conv(images)).flatten(2).transpose(1, 2), (8,), embedding.norm.weight, embedding.norm.bias)
+    plain = functional.layer_norm(
+        functional.relu(conv(images)).flatten(2).transpose(1, 2), (8,), embedding.norm.weight, embedding.norm.bias
+    )
     torch.testing.assert_close(tokens[:, 1:], plain + embedding.position[:, 1:])
     torch.testing.assert_close(tokens[:, 0], (embedding.class_token + embedding.position[:, :1])[:, 0].expand(2, -1))
 

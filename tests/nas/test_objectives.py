@@ -12,7 +12,12 @@ from nas.objectives import Limit, Objective, excess, front, limits_from, objecti
 
 @pytest.mark.parametrize(
     ("text", "name", "maximize"),
-    [("accuracy:max", "accuracy", True), ("macs:min", "macs", False), ("loss:minimize", "loss", False), ("f_1:maximize", "f_1", True)],
+    [
+        ("accuracy:max", "accuracy", True),
+        ("macs:min", "macs", False),
+        ("loss:minimize", "loss", False),
+        ("f_1:maximize", "f_1", True),
+    ],
 )
 def test_an_objective_is_read_from_its_name_and_direction(text, name, maximize):
     expected = Objective(name, maximize)
@@ -23,11 +28,27 @@ def test_an_objective_is_read_from_its_name_and_direction(text, name, maximize):
     assert Objective.parse(str(objective)) == objective
 
 
-@pytest.mark.parametrize("text", ["", "accuracy", "accuracy:", ":max", "accuracy:up", "a:b:max", "accuracy:MAX", "top 1:max", "1st:max", "accuracy=max"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "accuracy",
+        "accuracy:",
+        ":max",
+        "accuracy:up",
+        "a:b:max",
+        "accuracy:MAX",
+        "top 1:max",
+        "1st:max",
+        "accuracy=max",
+    ],
+)
 def test_a_text_that_is_no_objective_is_refused_with_the_form(text):
     parse = Objective.parse
 
-    with pytest.raises(InputError, match=rf"^objective '{text}': NAME:max or NAME:min is expected, as in accuracy:max$"):
+    with pytest.raises(
+        InputError, match=rf"^objective '{text}': NAME:max or NAME:min is expected, as in accuracy:max$"
+    ):
         parse(text)
 
 
@@ -82,12 +103,28 @@ def test_a_limit_is_read_from_its_name_sign_and_bound(text, limit):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "params", "params<2e6", "params=2e6", "params<=", "<=2e6", "params<=two", "params<=nan", "params<=inf", "1p<=3", "a<=1<=2", "a b<=1"]
+    "text",
+    [
+        "",
+        "params",
+        "params<2e6",
+        "params=2e6",
+        "params<=",
+        "<=2e6",
+        "params<=two",
+        "params<=nan",
+        "params<=inf",
+        "1p<=3",
+        "a<=1<=2",
+        "a b<=1",
+    ],
 )
 def test_a_text_that_is_no_limit_is_refused_with_the_form(text):
     parse = Limit.parse
 
-    with pytest.raises(InputError, match=rf"^limit '{text}': NAME<=NUMBER or NAME>=NUMBER is expected, as in params<=2e6$"):
+    with pytest.raises(
+        InputError, match=rf"^limit '{text}': NAME<=NUMBER or NAME>=NUMBER is expected, as in params<=2e6$"
+    ):
         parse(text)
 
 
@@ -110,7 +147,10 @@ def test_a_limit_of_a_mapping_that_names_its_cost_again_is_refused():
 def test_the_excess_of_a_limit_is_positive_only_beyond_it():
     costs = {"params": 150.0}
 
-    beyond = [Limit("params", sign, bound).excess(costs) for sign, bound in (("<=", 100), ("<=", 150), ("<=", 200), (">=", 200), (">=", 150))]
+    beyond = [
+        Limit("params", sign, bound).excess(costs)
+        for sign, bound in (("<=", 100), ("<=", 150), ("<=", 200), (">=", 200), (">=", 150))
+    ]
 
     assert beyond == [50, 0, -50, 50, 0]
 
@@ -133,10 +173,14 @@ def dominates(a, b):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[st.integers(0, 5).map(float)] * width), max_size=12)))
+@given(
+    st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[st.integers(0, 5).map(float)] * width), max_size=12))
+)
 def test_the_front_is_what_no_row_dominates_the_first_of_equals(rows):
     expected = [
-        index for index, row in enumerate(rows) if not any(dominates(other, row) for other in rows) and row not in rows[:index]
+        index
+        for index, row in enumerate(rows)
+        if not any(dominates(other, row) for other in rows) and row not in rows[:index]
     ]
 
     kept = front(rows)

@@ -136,7 +136,15 @@ def test_a_number_out_of_its_range_is_refused_by_its_name(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("label_smoothing", 1.0), ("label_smoothing", -0.1), ("drop_path", 1.0), ("drop_path", -0.1), ("weight_decay", -1.0), ("warmup", -1.0), ("clip", 0.0)],
+    [
+        ("label_smoothing", 1.0),
+        ("label_smoothing", -0.1),
+        ("drop_path", 1.0),
+        ("drop_path", -0.1),
+        ("weight_decay", -1.0),
+        ("warmup", -1.0),
+        ("clip", 0.0),
+    ],
 )
 def test_a_number_that_would_break_training_is_refused_by_its_name(name, value):
     fields = {name: value}

@@ -76,5 +76,5 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
 
 
 def test_an_unknown_sampler_names_the_known_ones(space):
-    with pytest.raises(InputError, match="unknown sampler 'tpee': did you mean tpe.*known: auto, tpe, nsga2, random"):
+    with pytest.raises(InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, tpe, nsga2, random"):
         make_sampler("tpee", space, objectives_from(["accuracy:max"]), 0)

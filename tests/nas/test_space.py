@@ -38,7 +38,10 @@ CONDITIONAL = {
     "depth": int_range(1, 3),
     "flag": one_of(True, False),
 }  # (3 * (1 + 3) + 2 + 1) * 3 * 2 = 90 candidates
-REPEATED = {"blocks": repeat({"ratio": one_of(1, 2), "size": one_of(3, 5, 7)}, int_range(1, 4)), "scale": one_of(0.5, 1.0)}  # 48
+REPEATED = {
+    "blocks": repeat({"ratio": one_of(1, 2), "size": one_of(3, 5, 7)}, int_range(1, 4)),
+    "scale": one_of(0.5, 1.0),
+}  # 48
 TUPLES = (one_of(1, 2), [one_of("a", "b"), 3], {"x": one_of(None, "y", 2.5)})  # 12
 VALUES = of(Net, width=one_of(8, 16, 32), mixer=one_of(of(Net, width=one_of(1, 2)), "none"))  # 9
 LEGAL = of(
@@ -50,13 +53,22 @@ LEGAL = of(
             embedding=of(Embedding, kernel=one_of(1, 3, 9), stride=one_of(1, 2)),
             width=one_of(8, 12, 16),
             blocks=repeat(
-                of(Block, mixer=one_of(of(Attention, head_width=one_of(4, 8)), of(ConvAttention, head_width=8), of(Pooling))),
+                of(
+                    Block,
+                    mixer=one_of(of(Attention, head_width=one_of(4, 8)), of(ConvAttention, head_width=8), of(Pooling)),
+                ),
                 int_range(1, 2),
             ),
         ),
     ),
 )  # 3 * 2 * 3 * 4 * 2 = 144 combinations; kernel 9 does not fit, head 8 does not divide 12
-SMALL = {"conditional": (CONDITIONAL, 90), "repeated": (REPEATED, 48), "tuples": (TUPLES, 12), "values": (VALUES, 9), "legal": (LEGAL, 80)}
+SMALL = {
+    "conditional": (CONDITIONAL, 90),
+    "repeated": (REPEATED, 48),
+    "tuples": (TUPLES, 12),
+    "values": (VALUES, 9),
+    "legal": (LEGAL, 80),
+}
 
 
 def small(name):
@@ -66,7 +78,9 @@ def small(name):
 @st.composite
 def templates(draw, depth=2):
     """Random nested templates with at least one choice and few candidates."""
-    scalars = st.one_of(st.integers(-3, 3), st.booleans(), st.sampled_from(["a", "b", "relu"]), st.none(), st.sampled_from([0.5, 2.5]))
+    scalars = st.one_of(
+        st.integers(-3, 3), st.booleans(), st.sampled_from(["a", "b", "relu"]), st.none(), st.sampled_from([0.5, 2.5])
+    )
 
     def node(level, name):
         kinds = ["scalar", "choice"] if level == 0 else ["scalar", "choice", "dict", "tuple", "list", "named", "repeat"]
@@ -77,12 +91,19 @@ def templates(draw, depth=2):
             options = draw(st.lists(scalars, min_size=2, max_size=3, unique_by=lambda value: (type(value), value)))
             return one_of(*options)
         if kind == "dict":
-            return {key: node(level - 1, f"{name}{key}") for key in draw(st.sets(st.sampled_from("pqr"), min_size=1, max_size=2))}
+            return {
+                key: node(level - 1, f"{name}{key}")
+                for key in draw(st.sets(st.sampled_from("pqr"), min_size=1, max_size=2))
+            }
         if kind in ("tuple", "list"):
             items = [node(level - 1, f"{name}{index}") for index in range(draw(st.integers(1, 2)))]
             return tuple(items) if kind == "tuple" else items
         if kind == "repeat":
-            return {"row": repeat({"item": node(level - 1, name)}, draw(st.sampled_from([2, int_range(1, 3), one_of(1, 3)])))}
+            return {
+                "row": repeat(
+                    {"item": node(level - 1, name)}, draw(st.sampled_from([2, int_range(1, 3), one_of(1, 3)]))
+                )
+            }
         # "tag" keeps the options apart: a value then says which option it is of
         return one_of(**{key: {"tag": key, "body": node(level - 1, f"{name}{key}")} for key in ("left", "right")})
 
@@ -225,7 +246,10 @@ def test_gene_paths_name_the_place_and_options_of_a_choice():
         "flag": (True, False),
     }
     assert {gene.path for gene in space.genes if gene.ordered} == {
-        "mixer.attention.heads", "mixer.attention.kind.conv.kernel", "mixer.pool.size", "depth",
+        "mixer.attention.heads",
+        "mixer.attention.kind.conv.kernel",
+        "mixer.pool.size",
+        "depth",
     }
 
 
@@ -240,7 +264,7 @@ def test_params_show_active_genes_only():
 
 def test_repeated_items_are_equal_and_as_many_as_the_depth_says():
     space = Space(REPEATED)
-    genome = space.genome({"depth": 3, "blocks.ratio": 2, "blocks.size": 7, "scale": 0.5})
+    genome = space.genome({"blocks.depth": 3, "blocks.ratio": 2, "blocks.size": 7, "scale": 0.5})
 
     value = space.decode(genome)
 
@@ -371,7 +395,12 @@ def test_params_that_make_no_candidate_are_refused_with_the_gene(params, message
 
 @pytest.mark.parametrize(
     ("genome", "message"),
-    [((0, 0, 0), "a genome of this space has 2 genes, not 3"), ((0,), "not 1"), ((0, 3), r"b: option 3 of 2"), ((-1, 0), r"a: option -1 of 3")],
+    [
+        ((0, 0, 0), "a genome of this space has 2 genes, not 3"),
+        ((0,), "not 1"),
+        ((0, 3), r"b: option 3 of 2"),
+        ((-1, 0), r"a: option -1 of 3"),
+    ],
 )
 def test_a_genome_of_another_length_or_range_is_refused(genome, message):
     space = Space({"a": one_of(1, 2, 3), "b": one_of("x", "y")})
@@ -384,8 +413,11 @@ def test_an_illegal_combination_is_in_no_list_and_no_sample():
     space = Space(LEGAL)
     illegal = space.genome(
         {
-            "stages.0.embedding.kernel": 9, "stages.0.embedding.stride": 1, "stages.0.width": 8,
-            "stages.0.mixer": "pooling", "stages.0.depth": 1,
+            "stages.0.embedding.kernel": 9,
+            "stages.0.embedding.stride": 1,
+            "stages.0.width": 8,
+            "stages.0.mixer": "pooling",
+            "stages.0.depth": 1,
         }
     )
 
@@ -474,7 +506,14 @@ def test_a_cross_without_a_legal_child_is_the_first_parent():
 
 def test_a_large_space_is_estimated_within_a_tenth():
     widths = {f"w{index}": one_of(8, 12, 16) for index in range(9)}
-    space = Space(of(Net, width=1, mixer=one_of(**{f"m{i}": of(Attention, head_width=one_of(0, 8)) for i in range(4)}), tags=widths))
+    space = Space(
+        of(
+            Net,
+            width=1,
+            mixer=one_of(**{f"m{i}": of(Attention, head_width=one_of(0, 8)) for i in range(4)}),
+            tags=widths,
+        )
+    )
 
     count = space.count()
 
@@ -547,7 +586,9 @@ def test_two_genes_of_one_name_are_refused():
         Space(template)
 
 
-@pytest.mark.parametrize("template", [{}, [], {"a": 1, "b": (2, 3)}, 5, None, {"a": one_of(1)}, of(Net, width=3), repeat(1, 3)])
+@pytest.mark.parametrize(
+    "template", [{}, [], {"a": 1, "b": (2, 3)}, 5, None, {"a": one_of(1)}, of(Net, width=3), repeat(1, 3)]
+)
 def test_a_space_without_a_choice_is_refused(template):
     maker = Space
 
@@ -605,12 +646,16 @@ def test_an_unknown_field_is_refused_with_the_known_ones():
 def test_a_count_that_is_no_positive_whole_number_is_refused(count):
     template = repeat(one_of(1, 2), count)
 
-    with pytest.raises(SpaceError, match=r"^repeat\(\): a count of \[.*\] is not one or more whole numbers of at least 1$"):
+    with pytest.raises(
+        SpaceError, match=r"^repeat\(\): a count of \[.*\] is not one or more whole numbers of at least 1$"
+    ):
         Space(template)
 
 
 def test_options_of_one_class_get_names_of_their_own():
-    choice = one_of(of(Attention, head_width=8), Pooling(), of(Attention, head_width=one_of(16, 32)), Attention(), "attention_9")
+    choice = one_of(
+        of(Attention, head_width=8), Pooling(), of(Attention, head_width=one_of(16, 32)), Attention(), "attention_9"
+    )
 
     labels = choice.labels
 

@@ -1,9 +1,9 @@
 """The store: what is refused, what survives, and what is never said."""
 
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -165,8 +165,7 @@ def test_a_url_that_is_none_is_refused():
 
 def test_checkpoints_of_all_but_the_best_few_are_deleted(tmp_path, layers):
     def keeps(candidate, budget, report):
-        with open(os.path.join(budget.checkpoint, "weights"), "w") as file:
-            file.write("x")
+        (Path(budget.checkpoint) / "weights").write_text("x")
         return share_of_conv3(candidate, budget, report)
 
     result = run(f"sqlite:///{tmp_path}/nas.db", layers, tmp_path, keeps, trials=20)

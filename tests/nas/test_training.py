@@ -29,8 +29,16 @@ def _one_thread():
 @pytest.fixture
 def network():
     stages = (
-        Stage(embedding=Embedding(kernel=3, stride=2, padding=1), width=16, blocks=(Block(mixer=DepthwiseConv(), norm="batch"),)),
-        Stage(embedding=Embedding(kernel=3, stride=2, padding=1), width=32, blocks=(Block(mixer=Attention(head_width=16)),)),
+        Stage(
+            embedding=Embedding(kernel=3, stride=2, padding=1),
+            width=16,
+            blocks=(Block(mixer=DepthwiseConv(), norm="batch"),),
+        ),
+        Stage(
+            embedding=Embedding(kernel=3, stride=2, padding=1),
+            width=32,
+            blocks=(Block(mixer=Attention(head_width=16)),),
+        ),
     )
     return Architecture(resolution=8, stages=stages)
 
@@ -52,8 +60,8 @@ def test_a_run_broken_at_every_epoch_gives_the_same_numbers_as_an_unbroken_one(n
         evaluate(network, budget(tmp_path / "b", stop, stop - 1), lambda step, metrics: curve.update({step: metrics}))
 
     assert list(curve) == [1, 2, 3, 4]
-    for step in curve:
-        assert {**curve[step], "epoch_seconds": 0} == {**unbroken[step], "epoch_seconds": 0}
+    for step, metrics in curve.items():
+        assert {**metrics, "epoch_seconds": 0} == {**unbroken[step], "epoch_seconds": 0}
     first, second = checkpoint.load(tmp_path / "a"), checkpoint.load(tmp_path / "b")
     for part in ("model", "average"):
         assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
@@ -106,7 +114,9 @@ def test_a_loss_that_is_not_finite_is_named_with_its_epoch(network, digits, tmp_
         trainer.run(silent)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
 def test_running_out_of_memory_is_named_with_its_device(network, digits, tmp_path, monkeypatch, error):
     def run(self, report):
         raise error

@@ -19,7 +19,9 @@ def within(limit, classes=10):
 def test_an_unknown_name_lists_the_nearest_first():
     name = "cvt13"
 
-    with pytest.raises(InputError, match=r"^unknown architecture 'cvt13': did you mean cvt-13.*\? known: convmixer-1536-20, .*cvt-w24$"):
+    with pytest.raises(
+        InputError, match=r"^unknown architecture 'cvt13': did you mean cvt-13.*\? known: convmixer-1536-20, .*cvt-w24$"
+    ):
         zoo.get(name)
 
 
@@ -91,7 +93,10 @@ def test_a_limit_that_no_member_meets_gives_none(name):
 def test_a_looser_limit_gives_no_smaller_member(name):
     family = FAMILIES[name]
 
-    sizes = [cost(zoo.scaled(family, 32, within(limit)), num_classes=10).params for limit in (50_000, 100_000, 400_000, 1_600_000)]
+    sizes = [
+        cost(zoo.scaled(family, 32, within(limit)), num_classes=10).params
+        for limit in (50_000, 100_000, 400_000, 1_600_000)
+    ]
 
     assert sizes == sorted(sizes)
     assert sizes[-1] > 4 * sizes[0]

@@ -82,7 +82,9 @@ def test_status_best_and_trials_tell_what_the_search_did(nas, searched):
 def test_best_draws_its_table_as_a_picture(nas, searched, tmp_path):
     folder, _, _ = searched
 
-    code, _, _ = nas("best", "metaformer-digits", "--storage", f"sqlite:///{folder}/nas.db", "--svg", tmp_path / "best.svg")
+    code, _, _ = nas(
+        "best", "metaformer-digits", "--storage", f"sqlite:///{folder}/nas.db", "--svg", tmp_path / "best.svg"
+    )
 
     assert code == 0
     assert (tmp_path / "best.svg").read_text().startswith("<svg")
@@ -92,7 +94,9 @@ def test_export_writes_another_trial_and_recomputes_its_accuracy(nas, searched, 
     folder, told, _ = searched
     number, url = told["pareto"][-1]["number"], f"sqlite:///{folder}/nas.db"
 
-    code, out, _ = nas("export", "metaformer-digits", "--to", tmp_path / "m", "--trial", number, "--storage", url, "--json")
+    code, out, _ = nas(
+        "export", "metaformer-digits", "--to", tmp_path / "m", "--trial", number, "--storage", url, "--json"
+    )
 
     assert code == 0
     body = json.loads(out)
@@ -117,16 +121,25 @@ BAD = [
     (["search", "--space", "cvtt"], "unknown space 'cvtt': did you mean cvt"),
     (["search", "--space", "nowhere:space"], "--space nowhere:space: cannot import 'nowhere'"),
     (["search", "--space", "json:loads"], "--space json:loads: a nas.Space, or a function of the resolution"),
-    (["search", "--data", "digit"], "unknown data set 'digit'; known: digits, hf:HUB_ID_OR_DIRECTORY, folder:DIRECTORY"),
+    (
+        ["search", "--data", "digit"],
+        "unknown data set 'digit'; known: digits, hf:HUB_ID_OR_DIRECTORY, folder:DIRECTORY",
+    ),
     (["search", "--data", "folder:none"], "data 'folder:none': there is no directory none"),
     (["search", "--data", "folder:empty"], "data 'folder:empty' is no readable image folder"),
     (["search", "--data", "folder:corrupt"], "corrupt image "),
     (["search", "--objective", "accuracy"], "objective 'accuracy': NAME:max or NAME:min is expected"),
-    (["search", "--objective", "fps:max", "--trials", "1"], "objective 'fps': the built-in training measures accuracy, loss"),
+    (
+        ["search", "--objective", "fps:max", "--trials", "1"],
+        "objective 'fps': the built-in training measures accuracy, loss",
+    ),
     (["search", "--limit", "params<2e6"], "limit 'params<2e6': NAME<=NUMBER or NAME>=NUMBER is expected"),
-    (["search", "--limit", "accuracy>=0.9"], "'accuracy' is no cost known before training; known: params, macs, activation_bytes"),
+    (
+        ["search", "--limit", "accuracy>=0.9"],
+        "'accuracy' is no cost known before training; known: params, macs, activation_bytes",
+    ),
     (["search", "--limit", "params<=100"], "no architecture found within params<=100; the nearest has params="),
-    (["search", "--gpus-per-trial", "1"], "--gpus-per-trial 1: this machine has no GPU"),
+    (["search", "--gpus-per-trial", "1"], "--gpus-per-trial 1: this machine has 0 GPU(s)"),
     (["search", "--storage", "sqlite:////nowhere/nas.db"], "there is no directory /nowhere"),
     (["search", "--storage", "sqlite:///directory"], "database sqlite:///directory: "),
     (["search", "--storage", "postgresql+psycopg://u:secret@h/d"], "put it into NAS_STORAGE instead"),
@@ -218,7 +231,9 @@ def test_a_search_in_which_nothing_succeeds_is_exit_code_1(tmp_path):
     )
     command = [*NAS, "search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective", "score:max"]
 
-    done = subprocess.run([*command, "--trials", "2", "--runner", "inline"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--trials", "2", "--runner", "inline"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 1
     assert "trial 0 failed: RuntimeError: no" in done.stderr
@@ -226,7 +241,20 @@ def test_a_search_in_which_nothing_succeeds_is_exit_code_1(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp_path, number, code):
-    command = [*NAS, "search", "--limit", "params<=3e4", "--limit", "macs<=1e6", "--trials", "4", "--epochs", "1:3", "--workers", "2"]
+    command = [
+        *NAS,
+        "search",
+        "--limit",
+        "params<=3e4",
+        "--limit",
+        "macs<=1e6",
+        "--trials",
+        "4",
+        "--epochs",
+        "1:3",
+        "--workers",
+        "2",
+    ]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for line in running.stderr:
         if line.startswith("trial "):
@@ -246,7 +274,20 @@ def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp
 
 
 def test_a_killed_driver_takes_its_workers_with_it_and_the_search_is_resumed(tmp_path):
-    command = [*NAS, "search", "--limit", "params<=3e4", "--limit", "macs<=1e6", "--trials", "3", "--epochs", "1:3", "--workers", "2"]
+    command = [
+        *NAS,
+        "search",
+        "--limit",
+        "params<=3e4",
+        "--limit",
+        "macs<=1e6",
+        "--trials",
+        "3",
+        "--epochs",
+        "1:3",
+        "--workers",
+        "2",
+    ]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for line in running.stderr:
         if line.startswith("trial "):

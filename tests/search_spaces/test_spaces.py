@@ -166,7 +166,9 @@ def test_different_spaces_have_different_digests():
 def test_an_unknown_space_lists_the_nearest_and_the_known_ones():
     name = "metafomer"
 
-    with pytest.raises(InputError, match=r"^unknown space 'metafomer': did you mean metaformer\? known: metaformer, cvt, isotropic$"):
+    with pytest.raises(
+        InputError, match=r"^unknown space 'metafomer': did you mean metaformer\? known: metaformer, cvt, isotropic$"
+    ):
         search_spaces.get(name, 32)
 
 
