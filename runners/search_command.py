@@ -48,7 +48,7 @@ def run_search(config: SearchConfig, *, as_json: bool, out: Console, err: Consol
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
     except (KeyboardInterrupt, Terminated):
-        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there")
+        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
         raise
     outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
     if config.export is not None and setup.training is not None and result.best is not None:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import queue
+import socket
 import sys
 import tempfile
 import threading
@@ -33,6 +34,7 @@ from nas.jobs import Budget, Evaluate, Event, Failed, Finished, Job, Lost, Repor
 from nas.study import Study
 from runners.evaluation import evaluate_job
 
+CONNECT_S = 5.0
 EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -53,6 +55,19 @@ def check(options: RunnerOptions) -> None:
         )
     if options.workers is not None and options.workers < 1:
         raise InputError(f"workers {options.workers}: at least 1 is needed")
+    if options.address is not None and options.address not in ("auto", "local"):
+        _check_reachable(options.address)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--address {address}: auto or HOST:PORT of the head node is expected")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except OSError as error:
+        raise InputError(f"no Ray cluster at {address}: {error.strerror or error}") from error
 
 
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:

@@ -178,5 +178,6 @@ def _decode(cell: Any, where: str) -> Image.Image:
         KeyError,
         Image.DecompressionBombError,
     ) as error:
-        raise DataError(f"corrupt image: {path or where}: {error}") from error
+        reason = str(error).partition(" <")[0]
+        raise DataError(f"corrupt image: {path or where}: {reason}") from error
     return image
