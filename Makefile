@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 search: $(VENV)/.ready ## search the bundled digits: the best architectures, their export, and where to look
 	$(BIN)/nas search --data digits --limit 'params<=150e3' --limit 'macs<=3e6' --trials 26 --epochs 1:20 \
-		--published --export exports/digits
+		--published --export exports/digits --svg exports/search.svg
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest

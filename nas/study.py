@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from nas.errors import ArchitectureError, SpaceError
@@ -150,10 +151,14 @@ class Study:
         return None
 
     def _enumerated(self) -> Priced | None:
-        if self.space.count().value > ENUMERABLE:
+        if self._size > ENUMERABLE:
             return None
         everything = (self.pricing.price(genome) for genome in self.space)
         return next((priced for priced in everything if priced.excess == 0 and self._unseen(priced)), None)
+
+    @cached_property
+    def _size(self) -> int:
+        return self.space.count().value
 
     def _unseen(self, priced: Priced) -> bool:
         return self.space.identity(priced.candidate) not in self._seen

@@ -114,6 +114,7 @@ def search(
         bool | None,
         typer.Option("--published", help="Also train the published families, scaled to the limits, for comparison"),
     ] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the closing tables as a picture")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
     ] = False,
@@ -137,7 +138,7 @@ def search(
         raise typer.Exit(say(config, as_json=as_json, out=out))
     from runners.search_command import run_search
 
-    raise typer.Exit(run_search(config, as_json=as_json, out=out, err=err))
+    raise typer.Exit(run_search(config, svg=svg, as_json=as_json, out=out, err=err))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from nas.store.reading import StudyRecord, read_study
 from nas.study import pareto, ranked
 from nas.trial import State, Trial
 from runners.job_setup import read_architecture
-from runners.tables import quantity, trial_json, trial_table
+from runners.tables import quantity, save_picture, trial_json, trial_table
 
 RESOLUTIONS = (8, 28, 32, 224)
 
@@ -81,9 +82,9 @@ def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_jso
     table = trial_table(shown, record.objectives, f"{'front' if len(record.objectives) > 1 else 'best'} of {name}")
     out.print(table)
     if svg is not None:
-        picture = Console(record=True, width=100, file=None, quiet=True)
+        picture = Console(record=True, width=110, file=io.StringIO())
         picture.print(table)
-        _write(svg, picture.export_svg(title=f"nas best {name}"))
+        save_picture(picture, svg, f"nas best {name}")
 
 
 def trials(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
@@ -230,10 +231,3 @@ def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
     for name in rows:
         module = sys.modules[search_spaces.SPACES[name].__module__]
         out.print(f"{name}: " + (module.__doc__ or "").partition(": ")[2].strip(), highlight=False)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import signal
 import sys
@@ -25,11 +26,12 @@ from nas.store.database import redact, storage_url
 from runners.closing import Outcome, close, opening, summary
 from runners.job_setup import Setup, Training, prepare, starts
 from runners.progress import Watcher
+from runners.tables import save_picture
 
 PUBLISHED = ".published"  # the study of the scaled published families is called so after the search's name
 
 
-def run_search(config: SearchConfig, *, as_json: bool, out: Console, err: Console) -> int:
+def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:
     """Carry out `nas search`; the exit code: 0 done, 1 nothing succeeded.
 
     Raises: NasError for bad input; KeyboardInterrupt or Terminated, after saying how to go on.
@@ -60,6 +62,10 @@ def run_search(config: SearchConfig, *, as_json: bool, out: Console, err: Consol
         sys.stdout.write(json.dumps(summary(outcome), allow_nan=False) + "\n")
     else:
         close(outcome, out)
+    if svg is not None:
+        picture = Console(record=True, width=110, file=io.StringIO())
+        close(outcome, picture)
+        save_picture(picture, svg, f"nas search: {setup.study}")
     return 0 if result.best is not None else 1
 
 

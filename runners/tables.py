@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from nas.architecture import Architecture, Stage
+from nas.errors import InputError
 from nas.objectives import Objective
 from nas.trial import Trial
 
@@ -90,3 +93,12 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "reason": trial.reason,
         "candidate": candidate.as_json() if isinstance(candidate, Architecture) else candidate,
     }
+
+
+def save_picture(recorded: Console, path: Path, title: str) -> None:
+    """What a recording console printed, as SVG. Raises: InputError when the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(recorded.export_svg(title=title), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error

@@ -146,7 +146,7 @@ def test_a_node_that_would_import_another_package_is_named(cluster, layers, tmp_
 def test_an_address_where_no_cluster_is_is_one_clear_error(layers):
     from nas.errors import InputError
 
-    with pytest.raises(InputError, match="no Ray cluster at 127.0.0.1:1: "):
+    with pytest.raises(InputError, match=r"no Ray cluster at 127\.0\.0\.1:1: "):
         search(
             layers,
             evaluations.share_of_conv3,
