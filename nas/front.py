@@ -39,8 +39,10 @@ def check_packages() -> None:
 
 def main() -> None:
     """The command `nas`."""
+    import os
     import sys
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve a busy machine
     try:
         check_packages()
     except ForeignPackageError as error:

@@ -163,10 +163,11 @@ class LocalPool:
 
 @contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """The thread counts that numerical libraries read when they are loaded, for children started meanwhile."""
+    """What numerical libraries read when they are loaded, for children started meanwhile."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    values = dict.fromkeys(names, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

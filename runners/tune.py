@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",  # inherited by a cluster started here, see runners.local
 }
 KINDS: dict[str, type[Event]] = {"reported": Reported, "finished": Finished, "failed": Failed}
 
