@@ -165,7 +165,8 @@ class LocalPool:
 def _environment(threads: int) -> Iterator[None]:
     """What numerical libraries read when they are loaded, for children started meanwhile."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    values = dict.fromkeys(names, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
+    values = dict.fromkeys(names, str(threads))
+    values["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait starve a busy machine
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
