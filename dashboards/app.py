@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -52,13 +53,14 @@ def serve(url: str, host: str, port: int, announce: Callable[[str], None]) -> No
     """Serve until interrupted. Raises: InputError for an address that cannot be listened on."""
     from waitress import create_server
 
-    names = {host} if _is_public(host) else {host, "localhost", "127.0.0.1", "[::1]"}
+    names = {host, *_own_names()} if _is_public(host) else {host, "localhost", "127.0.0.1", "[::1]"}
     hosts = {name for base in names for name in (base, f"{base}:{port}")}
     app = application(url, hosts)
     try:
         server = create_server(app, host=host, port=port, threads=4, ident=None)
-    except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen on {host}:{port}: {reason}; choose another --port") from error
     if _is_public(host):
         announce(f"warning: {host} can be reached from other machines, and there is no password")
     announce(f"Optuna Dashboard of {redact(url)}: http://{host}:{port}/  (Ctrl-C ends it)")
@@ -66,6 +68,16 @@ def serve(url: str, host: str, port: int, announce: Callable[[str], None]) -> No
         server.run()
     finally:
         server.close()
+
+
+def _own_names() -> set[str]:
+    """What other machines may call this one."""
+    name = socket.gethostname()
+    try:
+        addresses = socket.gethostbyname_ex(name)[2]
+    except OSError:
+        addresses = []
+    return {name.lower(), socket.getfqdn().lower(), "localhost", "127.0.0.1", *addresses}
 
 
 def _is_public(host: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import multiprocessing
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +12,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
+from nas.checked import canonical_json
 from nas.errors import InputError, unknown
 from nas.feasible import Costs, Pricing
 from nas.front import check_packages
 from nas.jobs import Evaluate
 from nas.keeping import keep_best
-from nas.objectives import limits_from, objectives_from
+from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.samplers import make_sampler
 from nas.space import Space
 from nas.store.base import MemoryStore, Store
@@ -131,6 +134,10 @@ def search(
     Raises: InputError for anything wrong in the arguments, StoreError for the database.
     """
     check_packages()
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise InputError(
+            "a worker process imported the script that started it: call search under `if __name__ == '__main__':`"
+        )
     goals = objectives_from(objectives)
     limits = limits_from(constraints)
     if trials < 1:
@@ -147,11 +154,7 @@ def search(
         pricing.require_feasible(seed)
     proposer = make_sampler(sampler, space, goals, seed)
     starts = [space.encode(candidate) for candidate in start]
-    facts = {
-        "objectives": [str(goal) for goal in goals],
-        "limits": [str(limit) for limit in limits],
-        **(settings or {}),
-    }
+    facts = _facts(goals, limits, epochs, settings or {})
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()
         root = Path(scratch)
@@ -177,6 +180,18 @@ def search(
     )
 
 
+def _facts(
+    goals: Sequence[Objective], limits: Sequence[Limit], epochs: tuple[int, int], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
+    facts = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs, **settings}
+    try:
+        told: dict[str, Any] = json.loads(canonical_json(facts))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"settings: {error}; numbers, texts, lists and dicts are possible") from error
+    return told
+
+
 def _watching(watch: Watch | None) -> Watch:
     """The caller's watch, and the checkpoints of the best few kept."""
     ended = -1
@@ -186,7 +201,7 @@ def _watching(watch: Watch | None) -> Watch:
         done = len(study.trials) - study.running
         if done != ended:
             ended = done
-            keep_best(list(study.trials.values()), study.objectives)
+            keep_best(study.plan.checkpoints, list(study.trials.values()), study.objectives)
         if watch is not None:
             watch(study)
 

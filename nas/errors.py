@@ -48,6 +48,10 @@ class Diverged(NasError):
     """Training produced a loss or weights that are not finite."""
 
 
+class NoResult(NasError):
+    """What an evaluation reported or returned is no result."""
+
+
 class OutOfMemory(NasError):
     """Training did not fit into the memory of its device."""
 

@@ -23,6 +23,7 @@ from nas.training import Images, measure
 from nas.trial import State, Trial
 from nas.version import __version__
 
+FILES = ("architecture.json", "export.json", "metrics.json", "model.safetensors")
 PREFIX = "module."  # of the averaged weights in a training state
 
 
@@ -62,9 +63,7 @@ def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bo
             f"trial {trial.number} is {trial.state} and cannot be exported; a complete one of the built-in training can"
         )
     target = target.absolute()
-    if target.exists() and not (force and (target / "architecture.json").is_file()):
-        hint = "--force replaces an export" if (target / "architecture.json").is_file() else "and is no export of ours"
-        raise InputError(f"{target} exists; {hint}")
+    check_target(target, force=force)
     model = _model(trial.candidate, data)
     model.load_state_dict(trained_weights(trial))
     try:
@@ -82,6 +81,15 @@ def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bo
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return dataclasses.replace(exported, folder=target)
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Raises: InputError when `target` exists and may not be replaced: only an export, and only with `force`."""
+    if not target.exists():
+        return
+    ours = target.is_dir() and {path.name for path in target.iterdir()} == set(FILES)
+    if not (ours and force):
+        raise InputError(f"{target} exists; {'--force replaces an export' if ours else 'and is no export of ours'}")
 
 
 def load_exported(folder: Path) -> tuple[Backbone, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -62,6 +63,9 @@ class Pricing:
         genome = self.space.canonical(genome)
         candidate = self.space.decode(genome)
         costs = {name: float(value) for name, value in (self._costs(candidate) if self._costs else {}).items()}
+        for name, value in costs.items():
+            if not math.isfinite(value):
+                raise InputError(f"costs returned {name}={value} for {candidate!r}; finite numbers are expected")
         return Priced(genome, candidate, costs, excess(self.limits, costs) if check else 0.0)
 
     def walk_down(self, start: Priced, rng: random.Random, wanted: Callable[[Priced], bool]) -> Priced:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nas.errors import NoResult
+
 Metrics = Mapping[str, float]
 Report = Callable[[int, Metrics], None]
 """report(step, metrics): progress within an evaluation, `step` in epochs done; may be called never."""
@@ -88,17 +90,17 @@ class Lost(Event):
 def checked_metrics(returned: Any) -> dict[str, float]:
     """The metrics that an evaluation returned, as floats.
 
-    Raises: ValueError saying what is wrong: no mapping, no number, or a number that is not finite.
+    Raises: NoResult saying what is wrong: no mapping, no number, or a number that is not finite.
     """
     if not isinstance(returned, Mapping) or not returned:
-        raise ValueError(f"evaluate returned {returned!r}; a dict of numbers such as {{'accuracy': 0.93}} is expected")
+        raise NoResult(f"evaluate returned {returned!r}; a dict of numbers such as {{'accuracy': 0.93}} is expected")
     metrics = {}
     for name, value in returned.items():
         try:
             number = float(value)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"evaluate returned {name}={value!r}, which is no number") from error
+            raise NoResult(f"evaluate returned {name}={value!r}, which is no number") from error
         if not math.isfinite(number):
-            raise ValueError(f"diverged: {name} is {number}")
+            raise NoResult(f"diverged: {name} is {number}")
         metrics[str(name)] = number
     return metrics

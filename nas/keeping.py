@@ -13,9 +13,9 @@ from nas.trial import State, Trial
 BEST = 5
 
 
-def keep_best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> None:
-    """Delete the checkpoint directories that nobody will ask for."""
+def keep_best(root: Path, trials: Sequence[Trial], objectives: Sequence[Objective]) -> None:
+    """Delete the checkpoint directories below `root` that nobody will ask for."""
     kept = {trial.number for trial in (*ranked(trials, objectives)[:BEST], *pareto(trials, objectives))}
     for trial in trials:
-        if trial.state is not State.RUNNING and trial.number not in kept and Path(trial.budget.checkpoint).is_dir():
-            shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
+        if trial.state is not State.RUNNING and trial.number not in kept:
+            shutil.rmtree(root / str(trial.number), ignore_errors=True)

@@ -104,7 +104,7 @@ class Const(_Base):
         if isinstance(value, Checked):
             return {type(value).__name__: value.as_json()}
         plain = isinstance(value, Scalar) and not (isinstance(value, float) and not math.isfinite(value))
-        return value if plain else repr(value)
+        return value if plain else getattr(value, "__qualname__", None) or repr(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,7 +62,8 @@ class Limit:
         return value - self.bound if self.sign == "<=" else self.bound - value
 
     def __str__(self) -> str:
-        return f"{self.name}{self.sign}{self.bound:g}"
+        bound = int(self.bound) if self.bound.is_integer() and abs(self.bound) < 1e16 else self.bound
+        return f"{self.name}{self.sign}{bound}"
 
 
 def objectives_from(given: Mapping[str, str] | Sequence[str]) -> tuple[Objective, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -168,11 +169,14 @@ class Study:
         return Budget(0, self.plan.epochs[1], self.plan.seed + number, self.plan.device, str(folder))
 
     def _job(self, trial: Trial) -> Job:
-        Path(trial.budget.checkpoint).mkdir(parents=True, exist_ok=True)
+        folder = Path(trial.budget.checkpoint)
+        if trial.attempt == 1:  # what an earlier study of this name left there is not this trial's
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return Job(trial.number, trial.attempt, trial.genome, trial.budget)
 
     def _again(self, trial: Trial) -> Job:
-        trial = dataclasses.replace(trial, attempt=trial.attempt + 1, budget=self._budget(trial.number))
+        trial = dataclasses.replace(trial, attempt=trial.attempt + 1)
         self.trials[trial.number] = trial
         self._store.again(trial)
         return self._job(trial)
@@ -186,7 +190,8 @@ class Study:
             return
         match event:
             case Reported(step=step, metrics=metrics):
-                self.trials[trial.number] = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})
+                trial = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})
+                self.trials[trial.number] = trial
                 self._store.report(trial, step, metrics)
             case Finished():
                 self._finish(trial, event)

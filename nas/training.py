@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -152,7 +153,7 @@ class Trainer:
 def seconds_per_epoch(candidate: Architecture, data: ImageData, recipe: Recipe, device: str) -> float:
     """An estimate from a few timed steps: one epoch of training and validation on this machine, as it is loaded now."""
     trainer = Trainer(candidate, data, recipe, Budget(0, recipe.epochs, 0, device, ""))
-    batches = trainer.images.shuffled(trainer.batch)
+    batches = itertools.cycle(itertools.islice(trainer.images.shuffled(trainer.batch), 1 + TIMED_STEPS))
     timed = 0.0
     for step in range(1 + TIMED_STEPS):
         started = time.monotonic()

@@ -72,7 +72,10 @@ def search(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time [default: one a core, or a GPU]")] = None,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="Share of a GPU for each trial; 0 for none [default: 1 where there is one]")
+        float | None,
+        typer.Option(
+            help="Share of a GPU for each trial; 0 for none [default: 1 where this machine has one; with ray 0]"
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
@@ -153,7 +156,7 @@ def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> 
 def best(
     study: StudyName,
     storage: Storage = None,
-    count: Annotated[int, typer.Option("-n", help="How many, with one objective")] = 5,
+    count: Annotated[int, typer.Option("-n", help="How many, with one objective", min=1)] = 5,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table as a picture")] = None,
     as_json: Json = False,
 ) -> None:

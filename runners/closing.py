@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from nas.api import Result
 from nas.objectives import objectives_from
@@ -124,7 +125,7 @@ def _export_line(outcome: Outcome) -> str:
         return ""
     accuracy = {split: values["accuracy"] for split, values in exported.metrics.items()}
     return (
-        f"exported: {exported.folder} ({', '.join(exported.files)}); "
+        f"exported: {escape(str(exported.folder))} ({', '.join(exported.files)}); "
         f"accuracy {accuracy['validation']:.4f} on validation, [bold]{accuracy['test']:.4f} on test[/bold]; "
         f"the reloaded model gives the same logits"
     )

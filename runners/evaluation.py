@@ -27,9 +27,7 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
         metrics = checked_metrics(evaluate(space.decode(job.genome), job.budget, report))
     except NasError as error:
         reason = str(error)
-    except ValueError as error:
-        reason = _told(error) if str(error).startswith(("evaluate returned", "diverged")) else _traced(error)
-    except Exception as error:  # noqa: BLE001 - a user's function may raise anything, and the search goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything; the search goes on
         reason = _traced(error)
     else:
         send(Finished(job.number, job.attempt, metrics, time.monotonic() - started, host))
@@ -37,11 +35,7 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
     send(Failed(job.number, job.attempt, reason, time.monotonic() - started, host))
 
 
-def _told(error: ValueError) -> str:
-    return str(error)
-
-
-def _traced(error: Exception) -> str:
+def _traced(error: BaseException) -> str:
     """The error and the line that raised it; the whole traceback goes to the log."""
     log.debug("evaluation failed", exc_info=error)
     frames = traceback.extract_tb(error.__traceback__)

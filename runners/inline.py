@@ -9,6 +9,7 @@ from nas.errors import InputError
 from nas.jobs import Evaluate, Event, Job
 from nas.space import Space
 from nas.study import Study
+from runners import local
 from runners.evaluation import evaluate_job
 from runners.loop import drive
 
@@ -47,6 +48,7 @@ def check(options: RunnerOptions) -> None:
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
     if options.address is not None:
         raise InputError("the inline runner has no cluster to connect to; use ray")
+    local.check(options)
 
 
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:

@@ -87,7 +87,7 @@ def prepare(config: SearchConfig) -> Setup:
         "data": f"{data.name} ({data.digest}, {data.resolution} px)",
         "recipe": dataclasses.asdict(recipe),
         "evaluate": "train and validate",
-        "source": {"data": config.data, "resolution": config.resolution},
+        "source": {"data": _absolute(config.data), "resolution": config.resolution, "digest": data.digest},
     }
     name = config.study or _study_name(config.space, config.data)
     return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, Training(data, recipe, costs))
@@ -122,7 +122,7 @@ def _own(config: SearchConfig) -> Setup:
     if not callable(evaluate) or not (costs is None or callable(costs)):
         raise InputError(f"--evaluate {config.evaluate}: not a function")
     space = _space(config.space, config.resolution or 32)
-    settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "epochs": config.epochs}
+    settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "costs": config.costs}
     name = config.study or _study_name(config.space, str(config.evaluate))
     return Setup(config, name, space, evaluate, costs, settings, None)
 
@@ -161,6 +161,12 @@ def import_attribute(reference: str, what: str) -> Any:
     if not hasattr(module, attribute):
         raise InputError(f"--{what} {reference}: {module_name!r} has no {attribute!r}")
     return getattr(module, attribute)
+
+
+def _absolute(data: str) -> str:
+    """A data set name that means the same in every directory."""
+    kind, _, where = data.partition(":")
+    return f"{kind}:{Path(where).resolve()}" if where and Path(where).is_dir() else data
 
 
 def _study_name(space: str, data: str) -> str:

@@ -25,6 +25,7 @@ from nas.study import Study
 from runners.evaluation import evaluate_job
 from runners.loop import drive
 
+READY = "ready"  # what a worker sends first
 PATIENCE_S = 5.0  # for a worker to end before it is killed
 
 
@@ -51,7 +52,12 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
 
 def _most(options: RunnerOptions) -> int | None:
     """How many trials the GPUs take at a time; None when none is asked for."""
-    return int(visible_gpus() / options.gpus_per_trial) if options.gpus_per_trial else None
+    return most_on_gpus(visible_gpus(), options.gpus_per_trial) if options.gpus_per_trial else None
+
+
+def most_on_gpus(gpus: int, share: float) -> int:
+    """Trials of `share` GPUs each that fit; a share below 1 stays on one GPU."""
+    return gpus * int(1 / share) if share < 1 else int(gpus / share)
 
 
 def cores() -> int:
@@ -71,6 +77,7 @@ class _Worker:
     process: SpawnProcess
     pipe: Connection
     slot: int
+    ready: bool = False
     job: Job | None = None
 
 
@@ -82,8 +89,12 @@ class LocalPool:
         self._space, self._evaluate = space, evaluate
         self._threads, self._gpus_per_trial = max(1, cores() // workers), gpus_per_trial
         self._workers: list[_Worker] = []
-        for slot in range(workers):
-            self._workers.append(self._spawn(slot))
+        try:
+            for slot in range(workers):
+                self._workers.append(self._spawn(slot))
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def free(self) -> int:
@@ -94,7 +105,8 @@ class LocalPool:
         """Send it to an idle worker."""
         worker = next(worker for worker in self._workers if worker.job is None)
         if self._gpus_per_trial:
-            device = f"cuda:{int(worker.slot * self._gpus_per_trial)}"
+            share = self._gpus_per_trial
+            device = f"cuda:{worker.slot // int(1 / share) if share < 1 else int(worker.slot * share)}"
             job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
         worker.job = job
         with suppress(OSError):  # it is dead; `events` finds out
@@ -109,6 +121,9 @@ class LocalPool:
             try:
                 while worker.pipe.poll():
                     event = worker.pipe.recv()
+                    if event == READY:
+                        worker.ready = True
+                        continue
                     found.append(event)
                     if isinstance(event, Finished | Failed):
                         worker.job = None
@@ -131,6 +146,11 @@ class LocalPool:
     def _replace(self, worker: _Worker) -> list[Event]:
         worker.process.join(PATIENCE_S)
         code = worker.process.exitcode
+        if not worker.ready:
+            raise InputError(
+                f"a worker process ended while it started (exit code {code}); a script must call search under "
+                f"`if __name__ == '__main__':`, and evaluate must be importable"
+            )
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._spawn(worker.slot)
         if worker.job is None:
@@ -145,7 +165,6 @@ class LocalPool:
             target=_work,
             args=(theirs, self._space, self._evaluate, self._threads),
             name=f"nas-worker-{slot}",
-            daemon=True,
         )
         with _environment(self._threads):
             try:
@@ -186,6 +205,7 @@ def _work(pipe: Connection, space: Space, evaluate: Evaluate, threads: int) -> N
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     try:
+        pipe.send(READY)
         while True:
             evaluate_job(space, evaluate, pipe.recv(), pipe.send)
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -108,7 +108,12 @@ def export_trial(
     from nas.data import load
     from nas.export import export
 
-    exported = export(chosen, load(source["data"], resolution=source["resolution"]), to, study=name, force=force)
+    data = load(source["data"], resolution=source["resolution"])
+    if data.digest != source["digest"]:
+        raise InputError(
+            f"data {source['data']!r} has changed since study {name!r} was made; its test images may be seen ones"
+        )
+    exported = export(chosen, data, to, study=name, force=force)
     if as_json:
         _json(
             {

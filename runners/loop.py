@@ -33,14 +33,12 @@ class Pool(Protocol):
 def drive(study: Study, pool: Pool, options: RunnerOptions, watch: Watch) -> None:
     """Until the study is over, or its time is and the running jobs are done. Always stops the pool."""
     ends = None if options.timeout is None else time.monotonic() + options.timeout
-    started = 0
     try:
         watch(study)
         while True:
             late = ends is not None and time.monotonic() >= ends
             while pool.free and not late and (job := study.next()):
                 pool.start(job)
-                started += 1
                 watch(study)
                 late = ends is not None and time.monotonic() >= ends
             if study.over or (late and study.running == study.waiting):

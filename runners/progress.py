@@ -59,7 +59,7 @@ class Watcher:
         for trial in ended:
             self._told.add(trial.number)
             if self._bar is None or trial.state is State.FAIL:
-                self._console.print(self._line(trial, study.objectives), highlight=False, soft_wrap=True)
+                self._console.print(self._line(trial, study.objectives), highlight=False, markup=False, soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=study.plan.trials, note=self._note(study, done))
 

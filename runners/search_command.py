@@ -41,7 +41,11 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     url = storage_url(config.storage)
     setup = prepare(config)
     gpus, start = _gpus(setup), starts(setup)
-    err.print(opening(setup, url), highlight=False, soft_wrap=True)
+    if config.export is not None:
+        from nas.export import check_target
+
+        check_target(Path(config.export).absolute(), force=True)
+    err.print(opening(setup, url), highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
         with _sigterm():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nas.architecture import Architecture, Stage
@@ -73,7 +74,7 @@ def trial_table(
     for trial, label in zip(trials, labels or [trial.origin for trial in trials], strict=True):
         values = [quantity(trial.metrics[name]) if name in trial.metrics else "-" for name in (*names, *extra)]
         seconds = f"{trial.seconds:.1f}" if trial.seconds is not None else str(trial.state)
-        table.add_row(str(trial.number), *values, seconds, label, trial.reason or short_network(trial))
+        table.add_row(str(trial.number), *values, seconds, label, escape(trial.reason or short_network(trial)))
     return table
 
 
@@ -91,8 +92,17 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "host": trial.host,
         "reason": trial.reason,
-        "candidate": candidate.as_json() if isinstance(candidate, Architecture) else candidate,
+        "candidate": candidate.as_json() if isinstance(candidate, Architecture) else _plain(candidate),
     }
+
+
+def _plain(value: Any) -> Any:
+    """A user's candidate as JSON types; what JSON cannot hold is shown as text."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def save_picture(recorded: Console, path: Path, title: str) -> None:

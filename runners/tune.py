@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from nas.errors import ForeignPackageError, InputError, NasError
 from nas.jobs import Budget, Evaluate, Event, Failed, Finished, Job, Lost, Reported
 from nas.study import Study
 from runners.evaluation import evaluate_job
+from runners.local import most_on_gpus
 
 CONNECT_S = 5.0
 EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
@@ -191,6 +192,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._watch(self._study)
 
 
+class Stopped(BaseException):
+    """Ends an evaluation that nobody waits for any more; no `except Exception` of the user's shall stop it."""
+
+
 class JobTrainable(tune.Trainable):  # type: ignore[misc]
     """A Ray actor that evaluates job after job. Each `step` gives the next event of the current job."""
 
@@ -237,12 +242,13 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
             if isinstance(event, Reported):
                 self._go.acquire()
                 if self._stopped:
-                    raise SystemExit
+                    raise Stopped
 
         def work() -> None:
             self._go.acquire()
             if not self._stopped:
-                evaluate_job(self._space, self._evaluate, job, send)
+                with suppress(Stopped):
+                    evaluate_job(self._space, self._evaluate, job, send)
 
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
@@ -333,7 +339,7 @@ def _share(options: RunnerOptions, study: Study) -> tuple[int, int]:
         raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this Ray cluster has {gpus:g} GPU(s)")
     if cores < 1:
         raise InputError("this Ray cluster has no CPU to run trials on")
-    most = int(gpus / options.gpus_per_trial) if options.gpus_per_trial else cores
+    most = most_on_gpus(int(gpus), options.gpus_per_trial) if options.gpus_per_trial else cores
     workers = min(options.workers or most, most, max(1, study.plan.trials))
     smallest = min(int(node["Resources"].get("CPU", 0)) or cores for node in ray.nodes() if node["Alive"])
     return workers, max(1, min(cores // workers, smallest))
@@ -370,14 +376,16 @@ def _check_nodes() -> None:
     exec(PROBE, scope)  # noqa: S102 - a constant of this file
     probe = ray.remote(num_cpus=0, max_retries=0)(scope["probe"])
     names = ("nas", "search_spaces", "runners", "dashboards")
-    asked = {
-        node["NodeManagerAddress"]: probe.options(
+    asked = {  # by id: several nodes may share an address
+        node["NodeID"]: probe.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(names)
         for node in ray.nodes()
         if node["Alive"]
     }
-    for node, answer in asked.items():
+    addresses = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+    for node_id, answer in asked.items():
+        node = addresses[node_id]
         try:
             found = ray.get(answer, timeout=120)
         except ray.exceptions.RayError as error:

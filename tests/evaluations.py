@@ -1,5 +1,6 @@
 """Evaluations that workers can import: cheap, and some that misbehave on purpose."""
 
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -55,6 +56,17 @@ def returns_text(candidate, budget, report):
 
 def returns_other(candidate, budget, report):
     return {"f1": 0.5}
+
+
+def exits(candidate, budget, report):
+    raise SystemExit(3)
+
+
+def starts_a_process(candidate, budget, report):
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
+    child.start()
+    child.join()
+    return share_of_conv3(candidate, budget, report)
 
 
 def where(candidate, budget, report):

@@ -99,9 +99,11 @@ def write_cache(root: Path, source: Source, resolution: int | None) -> ImageData
     try:
         meta = _decode_all(source, resolution, folder)
         (folder / "meta.json").write_text(json.dumps({**meta, "digest": key}))
-        if (root / key).exists():
-            shutil.rmtree(root / key, ignore_errors=True)
-        folder.rename(root / key)
+        folder.chmod(0o755)
+        if (root / key).exists() and load_cached(root, source, resolution) is None:
+            shutil.rmtree(root / key, ignore_errors=True)  # torn; a whole one was written by another process meanwhile
+        if not (root / key).exists():
+            folder.rename(root / key)
     except OSError as error:
         if not (root / key).exists():
             raise DataError(f"the data cache {root} cannot be written: {error}") from error

@@ -97,7 +97,10 @@ class HuggingFace:
         feature = self._first().features[label]
         if hasattr(feature, "names"):
             return tuple(feature.names)
-        values = sorted({int(row[label]) for row in self._first().select_columns([label])})
+        found = {row[label] for row in self._translated(self._first().select_columns([label]))}
+        if not all(isinstance(value, int) for value in found):
+            raise DataError(f"data {self.name!r}: the labels of column {label!r} are neither numbers nor named classes")
+        values = sorted(found)
         if not values or values != list(range(len(values))):
             raise DataError(f"data {self.name!r}: the labels of column {label!r} are not 0, 1, 2, ...")
         return tuple(str(value) for value in values)
@@ -118,10 +121,20 @@ class HuggingFace:
 
         image, label = self._columns()
         rows = self._load()[split].select_columns([image, label]).cast_column(image, datasets.Image(decode=False))
-        for index, row in enumerate(rows):
+        for index, row in enumerate(self._translated(rows)):
             if row[label] is None or int(row[label]) < 0:
                 raise DataError(f"data {self.name!r}: image {index} of split {split!r} has no label")
             yield _decode(row[image], f"image {index} of split {split!r} of {self.name!r}"), int(row[label])
+
+    def _translated(self, rows: Any) -> Iterator[Any]:
+        """The rows; what the library raises on the way becomes a DataError."""
+        try:
+            yield from rows
+        except DataError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"data {self.name!r} cannot be read to its end: {reason}") from error
 
     def _load(self) -> Any:
         if self._loaded is None:
@@ -131,8 +144,9 @@ class HuggingFace:
             set_verbosity_error()
             try:
                 if self.builder:
+                    files = _split_folders(Path(self.where))
                     self._loaded = datasets.load_dataset(
-                        self.builder, data_dir=self.where, streaming=True, drop_labels=False
+                        self.builder, data_files=files, streaming=True, drop_labels=False
                     )
                 else:
                     self._loaded = datasets.load_dataset(self.where, streaming=True)
@@ -161,6 +175,18 @@ class HuggingFace:
                 f"known are {', '.join(IMAGE_COLUMNS)} and {', '.join(LABEL_COLUMNS)}"
             )
         return image, label
+
+
+def _split_folders(root: Path) -> dict[str, str]:
+    """The folders train, validation and test where there is a train; else everything is for training.
+
+    Said explicitly, since the library guesses splits from words in the names of files and classes.
+    """
+    root = root.resolve()
+    found = {ours: name for ours, names in SPLITS.items() for name in names if (root / name).is_dir()}
+    if "train" in found and len([path for path in root.iterdir() if path.is_dir()]) == len(found):
+        return {split: str(root / name / "**") for split, name in found.items()}
+    return {"train": str(root / "**")}
 
 
 def _decode(cell: Any, where: str) -> Image.Image:

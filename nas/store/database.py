@@ -28,7 +28,7 @@ def storage_url(given: str | None) -> str:
 
     Raises: InputError for a password given here (it would show in the list of processes), or a malformed URL.
     """
-    if given is not None and (_parsed(given).password or "password" in given.lower()):
+    if given is not None and (_parsed(given).password or any("password" in key for key in _parsed(given).query)):
         raise InputError("a database URL with a password shows in the process list: put it into NAS_STORAGE instead")
     return given or os.environ.get("NAS_STORAGE") or DEFAULT
 

@@ -27,6 +27,7 @@ from nas.objectives import Objective
 from nas.space import Space
 from nas.store import optuna_rows, tables
 from nas.store.database import connect, optuna_storage, translated
+from nas.store.optuna_rows import TRIALS
 from nas.store.reading import read_trials
 from nas.trial import State, Trial
 from nas.version import __version__
@@ -44,6 +45,7 @@ class SqlStore:
         self._objectives = tuple(objectives)
         self._trial_ids: dict[int, int] = {}
         self._held: list[tuple[int, int, float]] = []
+        self._curves: dict[int, Trial] = {}
         self._written = time.monotonic()
 
     def load(self, space: Space) -> Sequence[Trial]:
@@ -83,6 +85,7 @@ class SqlStore:
         value = metrics.get(self._objectives[0].name)
         if len(self._objectives) == 1 and value is not None:
             self._held.append((self._trial_ids[trial.number], step, float(value)))
+        self._curves[trial.number] = trial
         if time.monotonic() - self._written > HOLD_S:
             with self._transaction():
                 pass
@@ -116,8 +119,11 @@ class SqlStore:
             latest = {(trial_id, step): value for trial_id, step, value in self._held}
             optuna_rows.insert_steps(connection, [(*key, value) for key, value in latest.items()])
             connection.execute(self._study_row().values(beat=_utc_now()))
+            for trial in self._curves.values():
+                self._update(connection, trial)
             yield connection
         self._held.clear()
+        self._curves.clear()
         self._written = time.monotonic()
 
     def _study_row(self) -> Update:
@@ -164,7 +170,12 @@ def _take_over(
         for table in (tables.studies, tables.evaluations):
             connection.execute(table.delete().where(table.c.study_id == study_id))
     found = connection.execute(select(tables.studies).where(tables.studies.c.study_id == study_id)).mappings().first()
-    if found is None and made:
+    if found is None:
+        first = connection.execute(select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)).first()
+        if not made and first is not None:
+            raise InputError(
+                f"study {name!r} is in this database, but mixer-nas did not make it; choose another --study"
+            )
         row = {
             "study_id": study_id,
             "settings": canonical_json(settings),
@@ -173,8 +184,6 @@ def _take_over(
         }
         connection.execute(tables.studies.insert().values({**row, **us}))
         return
-    if found is None:
-        raise InputError(f"study {name!r} is in this database, but mixer-nas did not make it; choose another --study")
     before = json.loads(found["settings"])
     differ = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
     if differ or found["space_digest"] != space_digest:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -174,3 +176,40 @@ def test_a_ray_client_address_is_refused(layers, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(InputError, match=r"ray://somewhere: a Ray Client address cannot carry a search"):
         run(layers, "ray", tmp_path, address="ray://somewhere")
+
+
+def test_an_evaluation_that_exits_is_a_failed_trial_and_ends_nothing(layers, runner, tmp_path):
+    result = run(layers, runner, tmp_path, evaluations.exits, trials=2)
+
+    assert [trial.state for trial in result.trials] == [State.FAIL] * 2
+    assert all(trial.reason.startswith("SystemExit: 3") for trial in result.trials)
+
+
+def test_an_evaluation_may_start_processes_of_its_own(layers, tmp_path):
+    result = run(layers, "local", tmp_path, evaluations.starts_a_process, trials=2)
+
+    assert {trial.state for trial in result.trials} == {State.COMPLETE}
+
+
+def test_a_script_without_a_guard_is_told_so_and_its_trials_are_not_spent(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import nas\nfrom evaluations import share_of_conv3, space\n"
+        "nas.search(space, share_of_conv3, objectives=['accuracy:max'], trials=2, workers=1, storage='sqlite:///nas.db')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(evaluations.__file__).parent)}
+
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "a script must call search under `if __name__ == '__main__':`" in done.stderr.strip().splitlines()[-1]
+    from nas.store.reading import read_study
+
+    assert all(trial.state is State.RUNNING for trial in read_study(f"sqlite:///{tmp_path}/nas.db", "search").trials)

@@ -21,7 +21,7 @@ def test_options_override_the_file_and_the_file_the_defaults(tmp_path):
 
     assert (config.space, config.trials, config.data) == ("cvt", 9, "digits")
     assert config.objectives == ["accuracy:max", "macs:min"]
-    assert config.limits == ["params<=2e+06"]
+    assert config.limits == ["params<=2000000"]
 
 
 @pytest.mark.parametrize(

@@ -580,3 +580,16 @@ def test_a_real_set_in_the_layout_of_the_hub_is_read(tmp_path, name, count, side
     assert data.counts["validation"] == data.counts["test"] == count // 5
     assert all(0.1 < value < 0.6 for value in (*data.mean, *data.std))
     shutil.rmtree(tmp_path / "cache")
+
+
+def test_words_like_train_and_test_in_names_of_files_and_classes_are_no_splits(tmp_path):
+    for name in ("cat", "test_tube", "train"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(10):
+            image = Image.fromarray(np.full((8, 8), 20 * index, np.uint8))
+            image.save(tmp_path / "images" / name / f"{'train_' if index < 3 else ''}{index}.png")
+
+    data = load(f"folder:{tmp_path / 'images'}", cache=tmp_path / "cache")
+
+    assert data.classes == ("cat", "test_tube", "train")
+    assert sum(data.counts.values()) == 30

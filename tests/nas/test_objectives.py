@@ -202,3 +202,10 @@ def test_an_infinite_loss_is_on_the_front_only_where_nothing_is_better():
     kept = front(rows)
 
     assert kept == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["params<=1234567", "macs<=0.1", "params>=2000000", "macs<=1e+300"])
+def test_a_limit_as_text_is_read_back_to_the_same_bound(text):
+    limit = Limit.parse(text)
+
+    assert Limit.parse(str(limit)) == limit

@@ -37,6 +37,7 @@ def test_a_study_read_back_equals_the_one_that_was_searched(database, layers, tm
         ({"objectives": ["accuracy:min"]}, r'objectives: \["accuracy:max"\] there, \["accuracy:min"\] here'),
         ({"constraints": ["macs<=9"]}, r'limits: \[\] there, \["macs<=9"\] here'),
         ({"settings": {"data": "other"}}, "data: null there, other here"),
+        ({"epochs": (1, 7)}, r"epochs: \[1, 1\] there, \[1, 7\] here"),
     ],
 )
 def test_a_study_made_with_other_settings_is_refused_with_what_differs(database, layers, tmp_path, changes, told):
@@ -105,7 +106,7 @@ def test_a_study_that_plain_optuna_made_is_not_written_into(tmp_path, layers):
     import optuna
 
     url = f"sqlite:///{tmp_path}/nas.db"
-    optuna.create_study(storage=url, study_name="s")
+    optuna.create_study(storage=url, study_name="s").ask()
 
     with pytest.raises(InputError, match="study 's' is in this database, but mixer-nas did not make it"):
         run(url, layers, tmp_path)

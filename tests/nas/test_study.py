@@ -148,3 +148,17 @@ def test_a_trial_that_is_over_cannot_move(layers, tmp_path):
 
     with pytest.raises(ValueError, match="trial 0: complete cannot become fail"):
         study.trials[0].moved(State.FAIL)
+
+
+def test_what_an_earlier_study_left_in_a_trials_folder_is_not_its_checkpoint(layers, tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "state.pt").write_text("of another network")
+    study = make(layers, tmp_path, trials=1)
+
+    first = study.next()
+
+    assert list((tmp_path / "0").iterdir()) == []
+    (tmp_path / "0" / "state.pt").write_text("its own")
+    study.handle(Lost(first.number, first.attempt, "gone"))
+    assert study.next().attempt == 2
+    assert (tmp_path / "0" / "state.pt").read_text() == "its own"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -255,7 +256,10 @@ def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp
         "--workers",
         "2",
     ]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - background jobs ignore it
+    )  # fmt: skip
     for line in running.stderr:
         if line.startswith("trial "):
             break
