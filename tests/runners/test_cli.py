@@ -127,7 +127,7 @@ BAD = [
         "unknown data set 'digit'; known: digits, hf:HUB_ID_OR_DIRECTORY, folder:DIRECTORY",
     ),
     (["search", "--data", "folder:none"], "data 'folder:none': there is no directory none"),
-    (["search", "--data", "folder:empty"], "data 'folder:empty' is no readable image folder"),
+    (["search", "--data", "folder:empty"], "data 'folder:empty' holds no images"),
     (["search", "--data", "folder:corrupt"], "corrupt image: "),
     (["search", "--objective", "accuracy"], "objective 'accuracy': NAME:max or NAME:min is expected"),
     (
