@@ -122,11 +122,10 @@ class Study:
                 over = priced
             self._sampler.reject(proposal)
         walked = self._walked(over) or self._enumerated()
-        return (
-            None
-            if walked is None
-            else (walked, "random" if over is None else proposal.origin, self._sampler.add(walked.genome))
-        )
+        if walked is None:
+            return None
+        origin = "random" if over is None else proposal.origin
+        return walked, origin, self._sampler.add(walked.genome)
 
     def _acceptable(self, genome: Genome) -> Priced | None:
         """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned."""
