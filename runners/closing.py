@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -125,10 +126,15 @@ def _export_line(outcome: Outcome) -> str:
         return ""
     accuracy = {split: values["accuracy"] for split, values in exported.metrics.items()}
     return (
-        f"exported: {escape(str(exported.folder))} ({', '.join(exported.files)}); "
+        f"exported: {escape(_near(exported.folder))} ({', '.join(exported.files)}); "
         f"accuracy {accuracy['validation']:.4f} on validation, [bold]{accuracy['test']:.4f} on test[/bold]; "
         f"the reloaded model gives the same logits"
     )
+
+
+def _near(path: Path) -> str:
+    """The path, relative where it lies below the working directory."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _where_next(outcome: Outcome) -> list[str]:
