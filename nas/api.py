@@ -64,7 +64,7 @@ class Result:
 
     Attributes:
         study: its name. trials: all of them by number.
-        best: the complete trials, best first by the first objective; pareto: those that no other dominates.
+        ranked: the complete trials, best first by the first objective; pareto: those that no other dominates.
         rejected: proposals that were not evaluated, by reason.
         exhausted: whether nothing new was left within the limits.
     """

@@ -6,7 +6,6 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. The onl
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import queue
@@ -30,10 +29,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.api import RunnerOptions, Watch
 from nas.errors import ForeignPackageError, InputError, NasError
-from nas.jobs import Budget, Evaluate, Event, Failed, Finished, Job, Lost, Reported
+from nas.jobs import Evaluate, Event, Job, Lost, Reported
 from nas.study import Study
 from runners.evaluation import evaluate_job
 from runners.local import most_on_gpus
+from runners.wire import event_text, job_text, read_event, read_job
 
 CONNECT_S = 5.0
 EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
@@ -46,7 +46,6 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "OMP_WAIT_POLICY": "PASSIVE",  # inherited by a cluster started here, see runners.local
 }
-KINDS: dict[str, type[Event]] = {"reported": Reported, "finished": Finished, "failed": Failed}
 
 
 def check(options: RunnerOptions) -> None:
@@ -159,7 +158,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return None if self._jobs else Searcher.FINISHED
         self._jobs[trial_id] = job
         self._watch(self._study)
-        return {"job": _job_text(job)}
+        return {"job": job_text(job)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:  # noqa: ARG002
         """A report."""
@@ -182,7 +181,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _take(self, result: Mapping[str, Any]) -> None:
         if EVENT in result:
-            self._handle(_event(result[EVENT]))
+            self._handle(read_event(result[EVENT]))
 
     def _handle(self, event: Event) -> None:
         try:
@@ -219,7 +218,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         done = not isinstance(event, Reported)
         if done:
             self._thread.join()
-        return {EVENT: _event_text(event), "mixer_nas_step": getattr(event, "step", 0), "done": done}
+        return {EVENT: event_text(event), "mixer_nas_step": getattr(event, "step", 0), "done": done}
 
     def cleanup(self) -> None:
         """Stop the current job."""
@@ -233,7 +232,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         """Nothing."""
 
     def _begin(self, config: dict[str, Any]) -> None:
-        job = _with_device(_job(config["job"]))
+        job = _with_device(read_job(config["job"]))
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._go, self._stopped = threading.Semaphore(0), False
 
@@ -259,28 +258,6 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         self._thread.join(timeout=60)
         if self._thread.is_alive():
             raise RuntimeError("the evaluation did not stop, so this actor is not used again")
-
-
-# -- values as text: what crosses to Ray is strings and numbers --------------------------------------------------------
-
-
-def _job_text(job: Job) -> str:
-    return json.dumps(dataclasses.asdict(job))
-
-
-def _job(text: str) -> Job:
-    body = json.loads(text)
-    return Job(body["number"], body["attempt"], tuple(body["genome"]), Budget(**body["budget"]))
-
-
-def _event_text(event: Event) -> str:
-    kind = next(name for name, cls in KINDS.items() if cls is type(event))
-    return json.dumps([kind, dataclasses.asdict(event)])
-
-
-def _event(text: str) -> Event:
-    kind, body = json.loads(text)
-    return KINDS[kind](**body)
 
 
 def _with_device(job: Job) -> Job:
@@ -376,16 +353,13 @@ def _check_nodes() -> None:
     exec(PROBE, scope)  # noqa: S102 - a constant of this file
     probe = ray.remote(num_cpus=0, max_retries=0)(scope["probe"])
     names = ("nas", "search_spaces", "runners", "dashboards")
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     asked = {  # by id: several nodes may share an address
-        node["NodeID"]: probe.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(names)
-        for node in ray.nodes()
-        if node["Alive"]
+        node_id: probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(names)
+        for node_id in nodes
     }
-    addresses = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
     for node_id, answer in asked.items():
-        node = addresses[node_id]
+        node = nodes[node_id]
         try:
             found = ray.get(answer, timeout=120)
         except ray.exceptions.RayError as error:

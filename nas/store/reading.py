@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, select
 from nas.architecture import Architecture
 from nas.errors import StoreError, unknown
 from nas.jobs import Budget
-from nas.objectives import Limit, Objective, limits_from, objectives_from
+from nas.objectives import Objective, objectives_from
 from nas.space import Space
 from nas.store import tables
 from nas.store.database import connect, translated
@@ -42,11 +42,6 @@ class StudyRecord:
     def objectives(self) -> tuple[Objective, ...]:
         """What it searches for."""
         return objectives_from(self.settings["objectives"])
-
-    @property
-    def limits(self) -> tuple[Limit, ...]:
-        """Within which limits."""
-        return limits_from(self.settings["limits"])
 
 
 def study_names(url: str) -> list[str]:
