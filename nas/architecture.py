@@ -11,33 +11,59 @@ import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from nas.checked import Checked, Fault, canonical_json, child, children, digest, real, whole, word
+from nas.checked import Checked, Fault, canonical_json, child, children, digest, flag, read, real, whole, word
 from nas.errors import ArchitectureError
-from nas.mixers import MIXERS, Mixer
-from nas.tally import Place, out_side
+from nas.mixers import Mixer
+from nas.tally import ACTIVATIONS, NORMS, Place, out_side
 
 FORMAT = "mixer-nas/architecture/1"
-NORMS = ("none", "layer", "batch", "group")
-ACTIVATIONS = ("gelu", "quick_gelu", "relu")
+BIASLESS = ("layer", "group")  # norms that may go without a shift
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Embedding(Checked):
+class Normed(Checked):
+    """What embeddings, blocks and heads say about their norm.
+
+    Attributes:
+        norm: "group" is a group norm of one group; "affine" a scale and a shift per channel without statistics
+            (ResMLP); "std_layer" a layer norm that divides by std + eps (vit-pytorch's CvT).
+        norm_bias: whether the norm has a shift per channel; layer and group may go without.
+        norm_eps: added to its variance (to its standard deviation in "std_layer").
+    """
+
+    norm: str = word(*NORMS, default="none")
+    norm_bias: bool = flag(default=True)
+    norm_eps: float = real(1e-12, 0.1, default=1e-5)
+
+    def faults(self) -> Iterator[Fault]:
+        """Field faults, and a norm that cannot go without a shift."""
+        yield from super().faults()
+        if not self.own_faults() and not self.norm_bias and self.norm not in BIASLESS:
+            yield "norm_bias", f"false with norm {self.norm!r}; only {' and '.join(BIASLESS)} go without"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embedding(Normed):
     """The convolution that opens a stage: convolution with bias, then activation, then norm.
 
     Attributes:
         kernel, stride, padding: of the convolution; a patch embedding has kernel = stride and no padding.
         activation: after the convolution ("none" but in ConvMixer).
-        norm: after that; "group" is a group norm of one group.
+        norm_first: the norm comes before the convolution (the later stages of the MetaFormer baselines).
     """
 
     kernel: int = whole(1, 64)
     stride: int = whole(1, 64)
     padding: int = whole(0, 63, default=0)
     activation: str = word("none", *ACTIVATIONS, default="none")
-    norm: str = word(*NORMS, default="none")
+    norm_first: bool = flag(default=False)
+
+    def faults(self) -> Iterator[Fault]:
+        """Field faults, and an order of nothing."""
+        yield from super().faults()
+        if self.norm_first is True and self.norm == "none":
+            yield "norm_first", "true without a norm"
 
     def faults_at(self, side: int) -> Iterator[Fault]:
         """What forbids this embedding on a `side` map."""
@@ -50,24 +76,28 @@ class Embedding(Checked):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Block(Checked):
+class Block(Normed):
     """A token mixer and an MLP, both residual.
 
     Attributes:
         mixer: the token mixer.
         mlp_ratio: hidden / width of the MLP; 0 leaves the MLP out.
+        mlp_bias: whether the two linear layers of the MLP have one.
         norm, activation: of this block.
         layout: "pre_norm" (x + mixer(norm x), then x + mlp(norm x)), or "conv_mixer" (x + norm(act(mixer x)), then
             norm(act(pointwise x)) without a residual: arXiv 2201.09792), which has no MLP.
-        layer_scale: initial value of a learned scale per channel on both residual branches; 0 has none.
+        layer_scale: initial value of a learned scale per channel on both branches (arXiv 2103.17239); 0 has none.
+        residual_scale: the same on what passes both branches by (arXiv 2210.13452); 0 has none.
     """
 
     mixer: Mixer = child(Mixer)
     mlp_ratio: float = real(0, 16, default=4.0)
+    mlp_bias: bool = flag(default=True)
     norm: str = word(*NORMS, default="layer")
     activation: str = word(*ACTIVATIONS, default="gelu")
     layout: str = word("pre_norm", "conv_mixer", default="pre_norm")
     layer_scale: float = real(0, 1, default=0.0)
+    residual_scale: float = real(0, 1, default=0.0)
 
     def hidden(self, width: int) -> int:
         """Hidden channels of the MLP; 0 when there is none."""
@@ -82,15 +112,18 @@ class Block(Checked):
                     "mlp_ratio",
                     f"{self.mlp_ratio} in the conv_mixer layout, whose pointwise convolution is the MLP (0)",
                 )
-            if self.layer_scale:
-                yield "layer_scale", f"{self.layer_scale} in the conv_mixer layout, which has none (0)"
+            for field in ("layer_scale", "residual_scale"):
+                if value := getattr(self, field):
+                    yield field, f"{value} in the conv_mixer layout, which has none (0)"
+        if self.mlp_bias is False and self.mlp_ratio == 0:
+            yield "mlp_bias", "false without an MLP"
 
     def faults_at(self, place: Place) -> Iterator[Fault]:
         """What forbids this block at `place`."""
         for field, message in self.mixer.faults_at(place):
             yield f"mixer.{field}" if field else "mixer", message
         if place.extra and self.norm in ("batch", "group"):
-            yield "norm", f"{self.norm} norm with a class token, which takes none or layer"
+            yield "norm", f"{self.norm} norm with a class token, which takes a norm of each token"
         if place.extra and self.layout == "conv_mixer":
             yield "layout", "conv_mixer with a class token"
         if self.mlp_ratio and not self.hidden(place.width):
@@ -108,14 +141,30 @@ class Stage(Checked):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Head(Checked):
-    """The end: a norm over the tokens, then their mean (or the class token), then one linear layer.
+class Head(Normed):
+    """The end: a norm over the tokens, then their mean (or the class token), then the classifier.
 
-    With pool "class_token" a learned token joins the last stage after its embedding.
+    Attributes:
+        pool: with "class_token" a learned token joins the last stage after its embedding.
+        norm_last: the norm comes after the mean, on one vector an image (MetaFormer baselines).
+        mlp_ratio: 0 for a linear classifier; else linear to mlp_ratio x width, squared ReLU, layer norm, linear
+            (ConvFormer and CAFormer have 4).
     """
 
     pool: str = word("mean", "class_token", default="mean")
     norm: str = word(*NORMS, default="layer")
+    norm_last: bool = flag(default=False)
+    mlp_ratio: float = real(0, 16, default=0.0)
+
+    def faults(self) -> Iterator[Fault]:
+        """Field faults, and a norm after the mean where there is no mean or no norm."""
+        yield from super().faults()
+        if self.norm_last is True and (self.pool == "class_token" or self.norm == "none"):
+            yield "norm_last", "true without " + ("a norm" if self.norm == "none" else "a mean over tokens")
+
+    def hidden(self, width: int) -> int:
+        """Hidden channels of the classifier; 0 when it is linear."""
+        return round(width * self.mlp_ratio)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,7 +247,7 @@ class Architecture(Checked):
         if (written := body.pop("format", FORMAT)) != FORMAT:
             raise ArchitectureError([("format", f"{written!r} is unknown; known: {FORMAT}")])
         shape: list[Fault] = []
-        value: Architecture = _read(cls, body, "", shape)
+        value: Architecture = read(cls, body, "", shape)
         told = [path for path, _ in shape]
         rest = [fault for fault in value.faults() if not any(path.startswith(fault[0]) for path in told)]
         faults = [*shape, *rest]
@@ -215,41 +264,3 @@ class Architecture(Checked):
             return cls.from_json(path.read_text(encoding="utf-8"))
         except UnicodeDecodeError as error:
             raise ArchitectureError([(str(path), f"not UTF-8 text: {error}")]) from error
-
-
-_PARTS: dict[tuple[type[Checked], str], type[Checked]] = {
-    (Architecture, "stages"): Stage,
-    (Architecture, "head"): Head,
-    (Stage, "embedding"): Embedding,
-    (Stage, "blocks"): Block,
-    (Block, "mixer"): Mixer,
-}
-
-
-def _read(cls: Any, body: Any, path: str, faults: list[Fault]) -> Any:
-    """Build `cls` unchecked from JSON; what is wrong with its shape is added to `faults`, and None stands in for it."""
-    if not isinstance(body, dict):
-        faults.append((path, f"an object is expected, not {body!r}"))
-        return None
-    body = dict(body)
-    if cls is Mixer:
-        kind = body.pop("kind", None)
-        if not isinstance(kind, str) or kind not in MIXERS:
-            faults.append((f"{path}.kind", f"{kind!r} is unknown; known: {', '.join(MIXERS)}"))
-            return None
-        cls = MIXERS[kind]
-    for name, value in body.items():
-        below = f"{path}.{name}" if path else name
-        if part := _PARTS.get((cls, name)):
-            read = _read_list if name in ("stages", "blocks") else _read
-            body[name] = read(part, value, below, faults)
-    value, shape = cls.unchecked(body)
-    faults += [(f"{path}.{name}" if path else name, message) for name, message in shape]
-    return value
-
-
-def _read_list(part: type[Checked], value: Any, path: str, faults: list[Fault]) -> Any:
-    if not isinstance(value, list):
-        faults.append((path, f"a list is expected, not {value!r}"))
-        return None
-    return tuple(_read(part, body, f"{path}[{index}]", faults) for index, body in enumerate(value))

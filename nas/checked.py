@@ -25,8 +25,8 @@ Fault = tuple[str, str]
 Rule = Callable[[Any], str | None]
 
 
-def _field(rule: Rule, default: Any, convert: type | None = None) -> Any:
-    metadata = {"rule": rule, "convert": convert}
+def _field(rule: Rule, default: Any, **more: Any) -> Any:
+    metadata = {"rule": rule, "convert": None, "part": None, "many": False, **more}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -66,14 +66,22 @@ def word(*options: str, default: Any = dataclasses.MISSING) -> Any:
     return _field(rule, default)
 
 
-def child(*kinds: type[Checked], default: Any = dataclasses.MISSING) -> Any:
-    """A field that holds a value of one of `kinds` (checked classes)."""
+def flag(*, default: Any = dataclasses.MISSING) -> Any:
+    """A field that holds True or False."""
 
     def rule(value: Any) -> str | None:
-        names = " or ".join(kind.__name__ for kind in kinds)
-        return None if isinstance(value, kinds) else f"{value!r} is not a {names}"
+        return None if isinstance(value, bool) else f"{value!r} is neither true nor false"
 
     return _field(rule, default)
+
+
+def child(kind: type[Checked], *, default: Any = dataclasses.MISSING) -> Any:
+    """A field that holds a value of `kind`."""
+
+    def rule(value: Any) -> str | None:
+        return None if isinstance(value, kind) else f"{value!r} is not a {kind.__name__}"
+
+    return _field(rule, default, part=kind)
 
 
 def children(kind: type[Checked], *, most: int) -> Any:
@@ -87,7 +95,7 @@ def children(kind: type[Checked], *, most: int) -> Any:
         bad = next((index for index, item in enumerate(value) if not isinstance(item, kind)), None)
         return None if bad is None else f"item {bad} is {value[bad]!r}, not a {kind.__name__}"
 
-    return _field(rule, dataclasses.MISSING)
+    return _field(rule, dataclasses.MISSING, part=kind, many=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +127,14 @@ class Checked:
     def own_faults(self) -> bool:
         """Whether one of this value's own fields breaks its rule (children apart)."""
         return any(field.metadata["rule"](getattr(self, field.name)) for field in dataclasses.fields(self))
+
+    @classmethod
+    def class_of(cls, body: dict[str, Any]) -> type[Checked]:  # noqa: ARG003 - the signature is the contract's
+        """The class that a JSON object stands for; a class with kinds takes the kind out of `body`.
+
+        Raises: ArchitectureError for an unknown kind.
+        """
+        return cls
 
     @classmethod
     def unchecked(cls, fields: dict[str, Any]) -> tuple[Self, list[Fault]]:
@@ -154,6 +170,34 @@ class Checked:
             if value != field.default:
                 body[field.name] = _jsonable(value)
         return body
+
+
+def read(cls: type[Checked], body: Any, path: str, faults: list[Fault]) -> Any:
+    """Build `cls` unchecked from JSON; what is wrong with its shape is added to `faults`, and None stands in for it."""
+    if not isinstance(body, dict):
+        faults.append((path, f"an object is expected, not {body!r}"))
+        return None
+    body = dict(body)
+    try:
+        cls = cls.class_of(body)
+    except ArchitectureError as error:
+        faults += [(f"{path}.{name}", message) for name, message in error.faults]
+        return None
+    parts = {field.name: field.metadata for field in dataclasses.fields(cls) if field.metadata["part"]}
+    for name, value in body.items():
+        if metadata := parts.get(name):
+            reader = _read_list if metadata["many"] else read
+            body[name] = reader(metadata["part"], value, f"{path}.{name}" if path else name, faults)
+    value, shape = cls.unchecked(body)
+    faults += [(f"{path}.{name}" if path else name, message) for name, message in shape]
+    return value
+
+
+def _read_list(part: type[Checked], value: Any, path: str, faults: list[Fault]) -> Any:
+    if not isinstance(value, list):
+        faults.append((path, f"a list is expected, not {value!r}"))
+        return None
+    return tuple(read(part, body, f"{path}[{index}]", faults) for index, body in enumerate(value))
 
 
 def _jsonable(value: Any) -> Any:

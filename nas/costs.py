@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nas.architecture import Architecture, Block, Embedding
+from nas.architecture import Architecture, Block, Embedding, Head, Normed
 from nas.tally import Place, Tally, activation, convolution, linear, norm
 
 COSTS = ("params", "macs", "activation_bytes")
@@ -20,6 +20,7 @@ class Cost:
 
     Attributes:
         params: trainable parameters.
+        frozen_params: parameters that are drawn once and never trained (random mixing); not in `params`.
         macs: multiply-accumulates of one forward pass.
         activation_bytes: bytes that training keeps for the backward pass, per image in float32.
     """
@@ -27,10 +28,11 @@ class Cost:
     params: int
     macs: int
     activation_bytes: int
+    frozen_params: int = 0
 
     def as_dict(self) -> dict[str, float]:
-        """By name, for limits and objectives."""
-        return dataclasses.asdict(self)
+        """By name, for limits and objectives (`COSTS`)."""
+        return {name: getattr(self, name) for name in COSTS}
 
 
 def cost(
@@ -43,7 +45,7 @@ def cost(
     total = Tally().plus(
         *parts(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels).values()
     )
-    return Cost(total.params, total.macs, 4 * total.saved)
+    return Cost(total.params, total.macs, 4 * total.saved, total.frozen)
 
 
 def parts(
@@ -60,23 +62,38 @@ def parts(
             count = count.plus(Tally(place.width))
         counts[f"stages[{index}]"] = count.plus(*_blocks(stage.blocks, place))
         width, side = stage.width, place.side
-    last = architecture.places[-1]
-    counts["head"] = norm(architecture.head.norm, last).plus(linear(1, last.width, num_classes))
+    counts["head"] = _head(architecture.head, architecture.places[-1], num_classes)
     return counts
+
+
+def _norm(spec: Normed, place: Place) -> Tally:
+    return norm(spec.norm, place, bias=spec.norm_bias)
 
 
 def _embedding(embedding: Embedding, width: int, side: int, place: Place) -> Tally:
     bare = place._replace(extra=0)
-    return convolution(side, place.side, width, place.width, embedding.kernel).plus(
-        _activated(embedding.activation, embedding.norm, bare)
-    )
+    conv = convolution(side, place.side, width, place.width, embedding.kernel)
+    if embedding.norm_first:
+        return conv.plus(
+            _norm(embedding, Place(width, side)), activation(embedding.activation, bare.tokens * place.width)
+        )
+    return conv.plus(_activated(embedding.activation, embedding, bare))
 
 
-def _activated(kind: str, norm_kind: str, place: Place) -> Tally:
-    """An activation and the norm after it; a group norm keeps a transposed copy beside what ReLU keeps."""
+def _head(head: Head, place: Place, num_classes: int) -> Tally:
+    width = place.width
+    count = _norm(head, Place(width, 1) if head.norm_last else place)
+    if hidden := head.hidden(width):
+        inner = activation("squared_relu", hidden).plus(norm("layer", Place(hidden, 1)))
+        return count.plus(linear(1, width, hidden), inner, linear(1, hidden, num_classes))
+    return count.plus(linear(1, width, num_classes))
+
+
+def _activated(kind: str, spec: Normed, place: Place) -> Tally:
+    """An activation and the norm after it; these two norms keep a copy beside what ReLU keeps."""
     numbers = place.tokens * place.width
-    copied = Tally(0, 0, numbers if kind == "relu" and norm_kind == "group" else 0)
-    return activation(kind, numbers).plus(norm(norm_kind, place), copied)
+    copied = Tally(0, 0, numbers if kind == "relu" and spec.norm in ("group", "std_layer") else 0)
+    return activation(kind, numbers).plus(_norm(spec, place), copied)
 
 
 def _blocks(blocks: tuple[Block, ...], place: Place) -> list[Tally]:
@@ -91,18 +108,18 @@ def _blocks(blocks: tuple[Block, ...], place: Place) -> list[Tally]:
 
 def _block(block: Block, place: Place) -> Tally:
     width, tokens = place.width, place.tokens
-    mixer, norms = block.mixer.cost_at(place), norm(block.norm, place)
+    mixer, norms = block.mixer.cost_at(place), _norm(block, place)
     if block.layout == "conv_mixer":
-        activated = _activated(block.activation, block.norm, place)
+        activated = _activated(block.activation, block, place)
         return mixer.plus(activated, linear(tokens, width, width), activated)
-    count = mixer.plus(norms)
-    if block.layer_scale:
-        count = count.plus(Tally(width, 0, tokens * width))
+    scaled = Tally(width, 0, tokens * width)
+    shared = block.norm not in ("group", "std_layer")  # the others keep the block's input already
+    passed = Tally(width, 0, 0 if shared else tokens * width)
+    scales = [scaled] * bool(block.layer_scale) + [passed] * bool(block.residual_scale)
+    count = mixer.plus(norms, *scales)
     if hidden := block.hidden(width):
-        mlp = linear(tokens, width, hidden).plus(
-            activation(block.activation, tokens * hidden), linear(tokens, hidden, width)
+        mlp = linear(tokens, width, hidden, bias=block.mlp_bias).plus(
+            activation(block.activation, tokens * hidden), linear(tokens, hidden, width, bias=block.mlp_bias)
         )
-        count = count.plus(norms, mlp)
-        if block.layer_scale:
-            count = count.plus(Tally(width, 0, tokens * width))
+        count = count.plus(norms, mlp, *scales)
     return count

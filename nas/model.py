@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import Tensor, channels_last, nn
 
-from nas.architecture import Architecture, Block, Stage
+from nas.architecture import Architecture, Block, Normed, Stage
 from nas.costs import cost
 from nas.errors import InputError
-from nas.layers.blocks import ConvEmbedding, ConvMixerBlock, PreNormBlock
-from nas.layers.common import make_norm, to_map
-from nas.layers.convolutional import DepthwiseMixer, PoolingMixer, SeparableMixer
-from nas.layers.dense import AttentionMixer, ConvAttentionMixer, TokenMlpMixer
-from nas.mixers import Attention, ConvAttention, DepthwiseConv, Identity, Pooling, SeparableConv, TokenMlp
+from nas.initialise import initialise
+from nas.layers.blocks import Branch, ConvEmbedding, ConvMixerBlock, MlpClassifier, PreNormBlock
+from nas.layers.common import Mlp, make_norm, to_map
 from nas.tally import Place
 
 LARGEST = 4_000_000_000  # parameters; beyond it a typing error is likelier than a wish
@@ -37,24 +32,27 @@ class Backbone(nn.Module):
             for stage, width, place in zip(architecture.stages, widths, self.places, strict=False)
         )
         last = self.places[-1]
-        self.norm = make_norm(architecture.head.norm, last.width)
-        self.classifier = nn.Linear(last.width, num_classes)
-        self.apply(_initialise)
+        self.norm = _norm(architecture.head, last.width)
+        hidden = architecture.head.hidden(last.width)
+        self.classifier = (
+            MlpClassifier(last.width, hidden, num_classes) if hidden else nn.Linear(last.width, num_classes)
+        )
 
     def forward_features(self, x_BCHW: Tensor) -> Tensor:
-        """Images to the normed tokens of the last stage, BNC."""
+        """Images to the tokens of the last stage, BNC, normed unless the head's norm comes after the mean."""
         for index, stage in enumerate(self.stages):
             x_BNC: Tensor = stage(x_BCHW)
             if index + 1 < len(self.stages):
                 x_BCHW = to_map(x_BNC, self.places[index].side)
-        normed: Tensor = self.norm(x_BNC)
-        return normed
+        return x_BNC if self.architecture.head.norm_last else self.norm(x_BNC)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Images to logits."""
         x_BNC = self.forward_features(x_BCHW)
         # a copy of the class token, so that training does not keep all tokens for its sake
         pooled_BC = x_BNC[:, 0].contiguous() if self.places[-1].extra else x_BNC.mean(dim=1)
+        if self.architecture.head.norm_last:
+            pooled_BC = self.norm(pooled_BC[:, None])[:, 0]
         logits: Tensor = self.classifier(pooled_BC)
         return logits
 
@@ -66,80 +64,50 @@ def build(
     num_classes: int = 1000,
     resolution: int | None = None,
     drop_path: float = 0.0,
+    init: str = "xavier",
 ) -> Backbone:
     """Make the module of an architecture for square images of side `resolution` (default: its own).
 
-    `drop_path` is the rate of the last block; it grows linearly from 0 over the blocks.
-    Raises: ArchitectureError when the resolution does not fit, InputError for a network of over 4e9 parameters.
+    `drop_path` is the rate of the last block; it grows linearly from 0 over the blocks. `init` is a scheme of
+    `nas.initialise` ("level" for scores at initialisation; `nas.zoo` knows the published one of a network).
+    Raises: ArchitectureError when the resolution does not fit, InputError for a network of over 4e9 parameters or an
+    unknown scheme.
     """
     architecture = architecture.at(resolution or architecture.resolution)
-    params = cost(architecture, num_classes=num_classes, in_channels=in_channels).params
+    total = cost(architecture, num_classes=num_classes, in_channels=in_channels)
+    params = total.params + total.frozen_params
     if params > LARGEST:
         raise InputError(f"{params:,} parameters: more than {LARGEST:,} are not built")
-    return Backbone(architecture, in_channels, num_classes, drop_path).to(memory_format=channels_last)  # type: ignore[call-overload, no-any-return]
+    model = Backbone(architecture, in_channels, num_classes, drop_path)
+    initialise(model, init)
+    return model.to(memory_format=channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _norm(spec: Normed, width: int) -> nn.Module:
+    return make_norm(spec.norm, width, bias=spec.norm_bias, eps=spec.norm_eps)
 
 
 def _embedding(stage: Stage, width_in: int, place: Place) -> ConvEmbedding:
     spec = stage.embedding
     return ConvEmbedding(
         nn.Conv2d(width_in, stage.width, spec.kernel, spec.stride, spec.padding),
+        _norm(spec, width_in if spec.norm_first else stage.width),
         activation=spec.activation,
-        norm=spec.norm,
+        norm_first=spec.norm_first,
         position_tokens=place.tokens if stage.position == "learned" else 0,
         class_token=bool(place.extra),
     )
 
 
 def _block(block: Block, place: Place, drop_path: float) -> nn.Module:
-    mixer = MODULES[type(block.mixer)](block.mixer, place)
+    width, mixer = place.width, block.mixer.module(place)
     if block.layout == "conv_mixer":
-        return ConvMixerBlock(
-            mixer, width=place.width, norm=block.norm, activation=block.activation, drop_path=drop_path
-        )
-    return PreNormBlock(
-        mixer,
-        width=place.width,
-        hidden=block.hidden(place.width),
-        norm=block.norm,
-        activation=block.activation,
-        layer_scale=block.layer_scale,
-        drop_path=drop_path,
-    )
+        norms = (_norm(block, width), _norm(block, width))
+        return ConvMixerBlock(mixer, norms, width=width, activation=block.activation, drop_path=drop_path)
 
+    def branch(inner: nn.Module) -> Branch:
+        return Branch(_norm(block, width), inner, width=width, layer_scale=block.layer_scale, drop_path=drop_path)
 
-def _conv_attention(spec: ConvAttention, place: Place) -> nn.Module:
-    return ConvAttentionMixer(
-        width=place.width,
-        side=place.side,
-        heads=place.width // spec.head_width,
-        q=(spec.q_kernel, spec.q_stride),
-        kv=(spec.kv_kernel, spec.kv_stride),
-        q_side=spec.sides(place.side)[0],
-        extra=place.extra,
-    )
-
-
-MODULES: dict[type, Callable[[Any, Place], nn.Module]] = {
-    Identity: lambda _, __: nn.Identity(),
-    Pooling: lambda spec, place: PoolingMixer(place.side, spec.size),
-    DepthwiseConv: lambda spec, place: DepthwiseMixer(place.width, place.side, spec.kernel),
-    SeparableConv: lambda spec, place: SeparableMixer(place.width, place.side, spec.hidden(place.width), spec.kernel),
-    TokenMlp: lambda spec, place: TokenMlpMixer(place.tokens, spec.hidden(place.width)),
-    Attention: lambda spec, place: AttentionMixer(place.width, place.width // spec.head_width),
-    ConvAttention: _conv_attention,
-}
-
-
-def _initialise(module: nn.Module) -> None:
-    """Linear layers Xavier-uniform as in ViT (a fixed 0.02 starves narrow networks), biases 0, tables normal 0.02.
-
-    Convolutions keep the framework's default.
-    """
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, ConvEmbedding):
-        for table in (module.position, module.class_token):
-            if table is not None:
-                nn.init.trunc_normal_(table, std=0.02)
+    hidden = block.hidden(width)
+    mlp = branch(Mlp(width, hidden, block.activation, bias=block.mlp_bias)) if hidden else None
+    return PreNormBlock(branch(mixer), mlp, width=width, residual_scale=block.residual_scale)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+NORMS = ("none", "layer", "batch", "group", "affine", "std_layer")
+ACTIVATIONS = ("gelu", "quick_gelu", "relu", "star_relu", "squared_relu")
+
 
 class Place(NamedTuple):
     """Where a layer sits: channels, side of the square map in positions, class tokens beside it (0 or 1)."""
@@ -24,48 +27,60 @@ class Place(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Parameters, MACs and saved numbers of a part of a network."""
+    """Trainable parameters, MACs, saved numbers and frozen parameters of a part of a network."""
 
     params: int = 0
     macs: int = 0
     saved: int = 0
+    frozen: int = 0
 
     def plus(self, *others: Tally) -> Tally:
         """The sum with `others`."""
-        params, macs, saved = self
+        params, macs, saved, frozen = self
         for other in others:
             params += other[0]
             macs += other[1]
             saved += other[2]
-        return Tally(params, macs, saved)
+            frozen += other[3]
+        return Tally(params, macs, saved, frozen)
 
     def times(self, count: int) -> Tally:
         """This part `count` times."""
-        return Tally(self.params * count, self.macs * count, self.saved * count)
+        return Tally(self.params * count, self.macs * count, self.saved * count, self.frozen * count)
 
 
-def linear(tokens: int, wide_in: int, wide_out: int) -> Tally:
-    """A linear layer with bias over `tokens` positions."""
-    return Tally(wide_in * wide_out + wide_out, tokens * wide_in * wide_out, tokens * wide_in)
+def linear(tokens: int, wide_in: int, wide_out: int, *, bias: bool = True) -> Tally:
+    """A linear layer over `tokens` positions."""
+    return Tally(wide_in * wide_out + bias * wide_out, tokens * wide_in * wide_out, tokens * wide_in)
 
 
-def convolution(side_in: int, side_out: int, wide_in: int, wide_out: int, kernel: int, *, groups: int = 1) -> Tally:
-    """A square convolution with bias, from a `side_in` map to a `side_out` map."""
+def convolution(
+    side_in: int, side_out: int, wide_in: int, wide_out: int, kernel: int, *, groups: int = 1, bias: bool = True
+) -> Tally:
+    """A square convolution from a `side_in` map to a `side_out` map."""
     weights = wide_in // groups * wide_out * kernel * kernel
-    return Tally(weights + wide_out, weights * side_out * side_out, wide_in * side_in * side_in)
+    return Tally(weights + bias * wide_out, weights * side_out * side_out, wide_in * side_in * side_in)
 
 
-def norm(kind: str, place: Place) -> Tally:
-    """A norm with scale and shift per channel; it keeps its input and its statistics."""
+def norm(kind: str, place: Place, *, bias: bool = True) -> Tally:
+    """A norm with a scale, and with `bias` a shift, per channel; it keeps its input and its statistics."""
     if kind == "none":
         return Tally()
-    statistics = {"layer": 2 * place.tokens, "batch": 2 * place.width, "group": 2}[kind]
-    return Tally(2 * place.width, 0, place.tokens * place.width + statistics)
+    tokens, width = place.tokens, place.width
+    kept = {
+        "layer": tokens * width + 2 * tokens,
+        "std_layer": 2 * tokens * width + 2 * tokens,
+        "batch": tokens * width + 2 * width,
+        "group": tokens * width + 2,
+        "affine": tokens * width,
+    }[kind]
+    return Tally((1 + bias) * width, 0, kept)
 
 
 def activation(kind: str, numbers: int) -> Tally:
     """An activation over `numbers` values; ReLU keeps its output, which the next layer keeps anyway."""
-    return Tally(0, 0, {"none": 0, "relu": 0, "gelu": numbers, "quick_gelu": 2 * numbers}[kind])
+    kept = {"none": 0, "relu": 0, "gelu": 1, "squared_relu": 1, "quick_gelu": 2, "star_relu": 2}[kind] * numbers
+    return Tally(2 if kind == "star_relu" else 0, 0, kept)
 
 
 def out_side(side: int, kernel: int, stride: int, padding: int) -> int:

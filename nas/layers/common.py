@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 
 def to_map(x_BNC: Tensor, side: int) -> Tensor:
@@ -29,12 +30,41 @@ class BatchNorm(nn.BatchNorm1d):
 class GroupNorm(nn.GroupNorm):
     """Group norm of one group: over all tokens and channels of an image."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(1, width)
+    def __init__(self, width: int, eps: float, *, bias: bool) -> None:
+        super().__init__(1, width, eps=eps)
+        if not bias:
+            self.register_parameter("bias", None)
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         """BNC to BNC."""
         return super().forward(x_BNC.transpose(1, 2)).transpose(1, 2)
+
+
+class Affine(nn.Module):
+    """A scale and a shift per channel without any statistics (ResMLP, arXiv 2105.03404)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BNC: Tensor) -> Tensor:
+        """BNC to BNC."""
+        return torch.addcmul(self.bias, x_BNC, self.weight)
+
+
+class StdLayerNorm(nn.Module):
+    """A layer norm that divides by std + eps instead of sqrt(var + eps), as in the CIFAR-10 CvT of vit-pytorch."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BNC: Tensor) -> Tensor:
+        """BNC to BNC."""
+        centred_BNC = x_BNC - x_BNC.mean(dim=2, keepdim=True)
+        std_BN1 = centred_BNC.square().mean(dim=2, keepdim=True).sqrt()
+        return torch.addcmul(self.bias, centred_BNC / (std_BN1 + self.eps), self.weight)
 
 
 class QuickGELU(nn.Module):
@@ -43,6 +73,26 @@ class QuickGELU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise."""
         return x * torch.sigmoid(1.702 * x)
+
+
+class StarReLU(nn.Module):
+    """a relu(x)^2 + b with learned scalars a, b that start at 1 and 0 (arXiv 2210.13452)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.bias = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        return self.scale * relu(x).square() + self.bias
+
+
+class SquaredReLU(nn.Module):
+    """relu(x)^2 (arXiv 2109.08668)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        return relu(x).square()
 
 
 class LayerScale(nn.Module):
@@ -75,27 +125,33 @@ class DropPath(nn.Module):
 class Mlp(nn.Sequential):
     """Linear C to hidden, activation, linear hidden to C, per token."""
 
-    def __init__(self, width: int, hidden: int, activation: str) -> None:
-        super().__init__(nn.Linear(width, hidden), make_activation(activation), nn.Linear(hidden, width))
+    def __init__(self, width: int, hidden: int, activation: str, *, bias: bool = True) -> None:
+        super().__init__(
+            nn.Linear(width, hidden, bias=bias), make_activation(activation), nn.Linear(hidden, width, bias=bias)
+        )
 
 
-def make_norm(kind: str, width: int) -> nn.Module:
-    """A norm over BNC tokens: none, layer, batch or group (one group)."""
-    makers: dict[str, Callable[[int], nn.Module]] = {
-        "none": lambda _: nn.Identity(),
-        "layer": nn.LayerNorm,
-        "batch": BatchNorm,
-        "group": GroupNorm,
+def make_norm(kind: str, width: int, *, bias: bool = True, eps: float = 1e-5) -> nn.Module:
+    """A norm over BNC tokens: none, layer, batch, group (one group), affine or std_layer."""
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "none": nn.Identity,
+        "layer": lambda: nn.LayerNorm(width, eps=eps, bias=bias),
+        "batch": lambda: BatchNorm(width, eps=eps),
+        "group": lambda: GroupNorm(width, eps, bias=bias),
+        "affine": lambda: Affine(width),
+        "std_layer": lambda: StdLayerNorm(width, eps),
     }
-    return makers[kind](width)
+    return makers[kind]()
 
 
 def make_activation(kind: str) -> nn.Module:
-    """An activation by name: none, gelu, quick_gelu, relu."""
+    """An activation by name: none, gelu, quick_gelu, relu, star_relu, squared_relu."""
     makers: dict[str, Callable[[], nn.Module]] = {
         "none": nn.Identity,
         "gelu": nn.GELU,
         "quick_gelu": QuickGELU,
         "relu": nn.ReLU,
+        "star_relu": StarReLU,
+        "squared_relu": SquaredReLU,
     }
     return makers[kind]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from nas.layers.common import to_map, to_tokens
+from nas.layers.common import make_activation, to_map, to_tokens
 
 
 class PoolingMixer(nn.Module):
@@ -22,14 +22,14 @@ class PoolingMixer(nn.Module):
 
 
 class DepthwiseMixer(nn.Module):
-    """A depthwise convolution with bias that keeps the side; an even kernel pads one more at the right and bottom."""
+    """A depthwise convolution that keeps the side; an even kernel pads one more at the right and bottom."""
 
-    def __init__(self, width: int, side: int, kernel: int) -> None:
+    def __init__(self, width: int, side: int, kernel: int, *, bias: bool = True) -> None:
         super().__init__()
         self.side = side
         before, after = (kernel - 1) // 2, kernel // 2
         self.pads = (before, after, before, after) if before != after else None
-        self.conv = nn.Conv2d(width, width, kernel, padding=0 if self.pads else before, groups=width)
+        self.conv = nn.Conv2d(width, width, kernel, padding=0 if self.pads else before, groups=width, bias=bias)
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         """BNC to BNC."""
@@ -38,14 +38,16 @@ class DepthwiseMixer(nn.Module):
 
 
 class SeparableMixer(nn.Module):
-    """Linear, GELU, depthwise convolution, linear (arXiv 2210.13452, all with bias)."""
+    """Linear, activation, depthwise convolution, linear (arXiv 2210.13452)."""
 
-    def __init__(self, width: int, side: int, hidden: int, kernel: int) -> None:
+    def __init__(
+        self, width: int, side: int, hidden: int, kernel: int, *, activation: str = "gelu", bias: bool = True
+    ) -> None:
         super().__init__()
-        self.widen = nn.Linear(width, hidden)
-        self.activation = nn.GELU()
-        self.spatial = DepthwiseMixer(hidden, side, kernel)
-        self.narrow = nn.Linear(hidden, width)
+        self.widen = nn.Linear(width, hidden, bias=bias)
+        self.activation = make_activation(activation)
+        self.spatial = DepthwiseMixer(hidden, side, kernel, bias=bias)
+        self.narrow = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         """BNC to BNC."""

@@ -1,18 +1,29 @@
-"""What every token mixer states about itself."""
+"""What every token mixer states about itself, and the mapping from kind to class."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import os
 from collections.abc import Iterator
-from typing import ClassVar
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nas.checked import Checked, Fault
+from nas.errors import ArchitectureError, InputError
 from nas.tally import Place, Tally
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODULES_VARIABLE = "NAS_MIXERS"  # modules with mixers of the user's own, separated by commas
+ENTRY_POINTS = "mixer_nas.mixers"  # the same for installed packages
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mixer(Checked):
-    """A token mixer as a value: its fields, where it fits, what it costs. Its module is built by `nas.layers`.
+    """A token mixer as a value: its fields, where it fits, what it costs, and its module.
 
     Attributes:
         kind: the name in JSON, in gene paths and in messages.
@@ -30,6 +41,63 @@ class Mixer(Checked):
     def cost_at(self, place: Place) -> Tally:
         """Parameters, MACs and saved numbers at `place`, by formula."""
         raise NotImplementedError
+
+    def module(self, place: Place) -> nn.Module:
+        """The module that mixes BNC tokens at `place` (N = place.tokens, C = place.width) to BNC tokens."""
+        raise NotImplementedError
+
+    @classmethod
+    def choices(cls) -> Any:
+        """What the spaces offer of a mixer from outside: a value, or a template with choices in it."""
+        return cls()
+
+    @classmethod
+    def class_of(cls, body: dict[str, Any]) -> type[Checked]:
+        """The class of a kind. Raises: ArchitectureError naming the known kinds."""
+        kind = body.pop("kind", None)
+        if kind not in MIXERS:
+            load_outside()
+        if not isinstance(kind, str) or kind not in MIXERS:
+            raise ArchitectureError([("kind", f"{kind!r} is unknown; known: {', '.join(MIXERS)}")])
+        return MIXERS[kind]
+
+
+MIXERS: dict[str, type[Mixer]] = {}
+_OUTSIDE: list[type[Mixer]] = []
+M = TypeVar("M", bound=Mixer)
+
+
+def register(cls: type[M]) -> type[M]:
+    """Make a mixer of your own known by its kind (a class decorator).
+
+    A process that reads architectures must have imported it: list its module in NAS_MIXERS, or name it in the
+    entry-point group `mixer_nas.mixers` of an installed package. Raises: InputError for a kind that is taken.
+    """
+    known = MIXERS.get(cls.kind)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise InputError(f"token mixer {cls.kind!r} is already {known.__module__}.{known.__qualname__}")
+    MIXERS[cls.kind] = cls
+    if not cls.__module__.startswith("nas.mixers."):
+        _OUTSIDE[:] = [*(other for other in _OUTSIDE if other.kind != cls.kind), cls]
+    return cls
+
+
+def outside() -> tuple[type[Mixer], ...]:
+    """The registered mixers that are not ours, in the order of their registration."""
+    load_outside()
+    return tuple(_OUTSIDE)
+
+
+@cache
+def load_outside() -> None:
+    """Import what NAS_MIXERS and the entry points name, once. Raises: InputError for what cannot be imported."""
+    for name in filter(None, (part.strip() for part in os.environ.get(MODULES_VARIABLE, "").split(","))):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(f"{MODULES_VARIABLE}: module {name!r} cannot be imported: {error}") from error
+    for point in entry_points(group=ENTRY_POINTS):
+        point.load()
 
 
 def head_faults(head_width: int, width: int) -> Iterator[Fault]:

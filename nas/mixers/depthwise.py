@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nas.checked import whole
 from nas.mixers.base import Mixer
 from nas.tally import Place, Tally, convolution
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,3 +29,9 @@ class DepthwiseConv(Mixer):
         width, side, _ = place
         side_in = side if self.kernel % 2 else side + self.kernel - 1
         return convolution(side_in, side, width, width, self.kernel, groups=width)
+
+    def module(self, place: Place) -> nn.Module:
+        """`nas.layers.convolutional.DepthwiseMixer`."""
+        from nas.layers.convolutional import DepthwiseMixer
+
+        return DepthwiseMixer(place.width, place.side, self.kernel)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nas.mixers.base import Mixer
 from nas.tally import Place, Tally
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,3 +22,9 @@ class Identity(Mixer):
     def cost_at(self, place: Place) -> Tally:  # noqa: ARG002 - the signature is the contract's
         """Nothing."""
         return Tally()
+
+    def module(self, place: Place) -> nn.Module:  # noqa: ARG002 - the signature is the contract's
+        """`torch.nn.Identity`."""
+        from torch import nn
+
+        return nn.Identity()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nas.checked import whole
 from nas.mixers.base import Mixer
 from nas.tally import Place, Tally
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,3 +27,9 @@ class Pooling(Mixer):
     def cost_at(self, place: Place) -> Tally:
         """No parameters, no MACs; pooling keeps its input."""
         return Tally(0, 0, place.tokens * place.width)
+
+    def module(self, place: Place) -> nn.Module:
+        """`nas.layers.convolutional.PoolingMixer`."""
+        from nas.layers.convolutional import PoolingMixer
+
+        return PoolingMixer(place.side, self.size)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nas.checked import real
 from nas.mixers.base import Mixer
 from nas.tally import Place, Tally, activation
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,3 +35,9 @@ class TokenMlp(Mixer):
         macs = 2 * tokens * hidden * place.width
         saved = place.width * (tokens + hidden)
         return Tally(params, macs, saved).plus(activation("gelu", place.width * hidden))
+
+    def module(self, place: Place) -> nn.Module:
+        """`nas.layers.dense.TokenMlpMixer`."""
+        from nas.layers.dense import TokenMlpMixer
+
+        return TokenMlpMixer(place.tokens, self.hidden(place.width))
