@@ -17,8 +17,21 @@ from nas.architecture import Architecture, Block, Embedding, Head, Stage
 from nas.audit import traced_macs
 from nas.costs import COSTS, cost, parts
 from nas.errors import ArchitectureError, NasError
-from nas.mixers import Attention, ConvAttention, DepthwiseConv, Identity, Pooling, SeparableConv, TokenMlp
+from nas.mixers import (
+    Attention,
+    ConvAttention,
+    DepthwiseConv,
+    GatedMlp,
+    Identity,
+    MultiAxisMlp,
+    Pooling,
+    RandomMixing,
+    SeparableConv,
+    TokenLinear,
+    TokenMlp,
+)
 from nas.model import build
+from nas.tally import ACTIVATIONS, NORMS
 
 # Parameters with 1000 classes (10 for CIFAR-10), 3 channels, at the resolution of publication. Measured on the released
 # code or timm's port of it, and as printed in the papers: ConvMixer arXiv 2201.09792 table 1 (github.com/locuslab/
@@ -101,6 +114,10 @@ def saved_bytes(model, resolution, channels, batch=4):
     return sum(storage.nbytes() for storage in kept.values()) / batch
 
 
+def trained(model):
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
 @functools.cache
 def space(name, resolution):
     return search_spaces.get(name, resolution)
@@ -118,33 +135,58 @@ def any_mixer(rng, width, extra):
     head = rng.choice([head for head in (4, 8, 16) if width % head == 0])
     mixers = [
         Identity(),
-        Attention(head_width=head),
+        Attention(head_width=head, qkv_bias=rng.random() < 0.5, out_bias=rng.random() < 0.5),
         ConvAttention(
             head_width=head,
             q_kernel=rng.choice((1, 3, 5)),
             kv_kernel=rng.choice((1, 3, 5)),
             q_stride=rng.choice((1, 1, 2, 3)),
             kv_stride=rng.choice((1, 2, 3)),
+            scale=rng.choice(("width", "head")),
+            shared_kv=rng.random() < 0.3,
+            qkv_bias=rng.random() < 0.5,
         ),
     ]
     if not extra:
         mixers += [
             Pooling(size=rng.choice((1, 3, 5))),
             DepthwiseConv(kernel=rng.choice((1, 2, 3, 4, 5, 7, 8))),
-            SeparableConv(kernel=rng.choice((1, 3, 7)), expansion=rng.choice((0.125, 0.5, 1.3, 2))),
+            SeparableConv(
+                kernel=rng.choice((1, 3, 7)),
+                expansion=rng.choice((0.125, 0.5, 1.3, 2)),
+                activation=rng.choice(ACTIVATIONS),
+                bias=rng.random() < 0.5,
+            ),
             TokenMlp(ratio=rng.choice((0.0625, 0.3, 1))),
+            TokenLinear(bias=rng.random() < 0.5),
+            RandomMixing(),
+            GatedMlp(ratio=rng.choice((0.5, 1.1, 6))),
+            MultiAxisMlp(block=rng.choice((1, 2, 3, 4)), grid=rng.choice((1, 2, 3, 4))),
+            Attention(head_width=head, reduction=rng.choice((2, 3, 4))),
         ]
     return rng.choice(mixers)
 
 
 def any_block(rng, width, extra):
     mixer = any_mixer(rng, width, extra)
-    norm = rng.choice(("none", "layer") if extra else ("none", "layer", "batch", "group"))
-    activation = rng.choice(("gelu", "quick_gelu", "relu"))
+    norm, activation = any_norm(rng, extra), rng.choice(ACTIVATIONS)
     if not extra and rng.random() < 0.2:
-        return Block(mixer=mixer, mlp_ratio=0, norm=norm, activation=activation, layout="conv_mixer")
+        return Block(mixer=mixer, mlp_ratio=0, activation=activation, layout="conv_mixer", **norm)
     ratio, scale = rng.choice((0, 0.5, 1.7, 4)), rng.choice((0, 1e-5, 1))
-    return Block(mixer=mixer, mlp_ratio=ratio, norm=norm, activation=activation, layer_scale=scale)
+    return Block(
+        mixer=mixer,
+        mlp_ratio=ratio,
+        mlp_bias=ratio == 0 or rng.random() < 0.5,
+        activation=activation,
+        layer_scale=scale,
+        residual_scale=rng.choice((0, 0, 1)),
+        **norm,
+    )
+
+
+def any_norm(rng, extra=False):
+    norm = rng.choice(("none", "layer", "affine", "std_layer") if extra else NORMS)
+    return {"norm": norm, "norm_bias": norm not in ("layer", "group") or rng.random() < 0.5}
 
 
 def any_architecture(rng):
@@ -156,12 +198,18 @@ def any_architecture(rng):
             kernel=kernel,
             stride=rng.choice((1, 2, 2, 3)),
             padding=rng.randint(0, kernel - 1),
-            activation=rng.choice(("none", "gelu", "relu", "quick_gelu")),
-            norm=rng.choice(("none", "layer", "batch", "group")),
+            activation=rng.choice(("none", *ACTIVATIONS)),
+            norm_first=rng.random() < 0.3,
+            **any_norm(rng),
         )
         blocks = tuple(any_block(rng, width, token and index == count - 1) for _ in range(rng.randint(1, 3)))
         stages.append(Stage(embedding=embedding, width=width, blocks=blocks, position=rng.choice(("none", "learned"))))
-    head = Head(pool="class_token" if token else "mean", norm=rng.choice(("none", "layer", "batch", "group")))
+    head = Head(
+        pool="class_token" if token else "mean",
+        norm_last=rng.random() < 0.3,
+        mlp_ratio=rng.choice((0, 0, 1.5)),
+        **any_norm(rng),
+    )
     return Architecture(resolution=rng.choice((7, 8, 12, 28, 32)), stages=tuple(stages), head=head)
 
 
@@ -203,12 +251,32 @@ CORNERS = {
     "conv_mixer layout": one_block(
         DepthwiseConv(kernel=5), layout="conv_mixer", mlp_ratio=0, norm="batch", activation="relu"
     ),
+    "no bias anywhere": one_block(Attention(head_width=8, qkv_bias=False, out_bias=False), mlp_bias=False),
+    "reduced attention": one_block(Attention(head_width=8, reduction=2)),
+    "reduced attention on an odd map": one_block(Attention(head_width=8, reduction=2), resolution=14),
+    "shared keys and values": one_block(ConvAttention(head_width=8, shared_kv=True, qkv_bias=False)),
+    "gate": one_block(GatedMlp(), mlp_ratio=0),
+    "token linear": one_block(TokenLinear(bias=False), norm="affine", layer_scale=0.1),
+    "random mixing": one_block(RandomMixing()),
+    "two axes": one_block(MultiAxisMlp(block=2, grid=3)),
+    "separable as in ConvFormer": one_block(
+        SeparableConv(activation="star_relu", bias=False),
+        norm_bias=False,
+        mlp_bias=False,
+        activation="star_relu",
+        residual_scale=1,
+    ),
+    "norm before the embedding": one_block(Pooling(), embedding={"norm": "group", "norm_first": True}),
+    **{
+        f"residual scale with {norm} norm": one_block(Attention(head_width=8), norm=norm, residual_scale=1)
+        for norm in NORMS
+    },
     **{
         f"relu embedding with {norm} norm": one_block(Pooling(), embedding={"activation": "relu", "norm": norm})
-        for norm in ("none", "layer", "batch", "group")
+        for norm in NORMS
     },
-    **{f"{norm} norm": one_block(TokenMlp(), norm=norm) for norm in ("none", "layer", "batch", "group")},
-    **{f"{word}": one_block(Attention(head_width=8), activation=word) for word in ("gelu", "quick_gelu", "relu")},
+    **{f"{norm} norm": one_block(TokenMlp(), norm=norm) for norm in NORMS},
+    **{f"{word}": one_block(Attention(head_width=8), activation=word) for word in ACTIVATIONS},
 }
 
 
@@ -239,7 +307,7 @@ def test_the_module_of_a_published_network_has_its_published_parameters(name):
     with torch.device("meta"):
         model = build(zoo.get(name), num_classes=classes)
 
-    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name]
+    assert trained(model) == PUBLISHED[name]
 
 
 def test_cvt_13_has_its_published_macs():
@@ -260,7 +328,7 @@ def test_parameters_of_150_candidates_are_those_of_the_module():
 
         params = cost(architecture, num_classes=10, in_channels=channels).params
 
-        assert params == sum(parameter.numel() for parameter in model.parameters()), architecture.to_json()
+        assert params == trained(model), architecture.to_json()
 
 
 def test_parameters_and_macs_of_500_random_networks_are_those_of_a_second_counter():
@@ -269,7 +337,7 @@ def test_parameters_and_macs_of_500_random_networks_are_those_of_a_second_counte
 
         known = cost(architecture, num_classes=10, in_channels=channels)
 
-        assert known.params == sum(parameter.numel() for parameter in model.parameters()), architecture.to_json()
+        assert known.params == trained(model), architecture.to_json()
         assert known.macs == counted_macs(model, architecture.resolution, channels), architecture.to_json()
 
 
@@ -304,7 +372,7 @@ def test_parameters_and_macs_are_right_in_the_corners(corner):
 
     known = cost(architecture, num_classes=10)
 
-    assert known.params == sum(parameter.numel() for parameter in model.parameters())
+    assert known.params == trained(model)
     assert known.macs == counted_macs(model, architecture.resolution, 3)
     assert known.macs == traced_macs(model, resolution=architecture.resolution)
 
@@ -329,7 +397,7 @@ def test_parameters_macs_and_activations_of_scaled_families_are_right(family, re
 
     known = cost(architecture, num_classes=10, in_channels=1)
 
-    assert known.params == sum(parameter.numel() for parameter in model.parameters())
+    assert known.params == trained(model)
     assert known.macs == traced_macs(model, resolution=resolution, in_channels=1)
     assert known.activation_bytes == pytest.approx(saved_bytes(model, resolution, 1), rel=0.03)
 

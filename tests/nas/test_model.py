@@ -11,11 +11,23 @@ from nas import build, zoo
 from nas.architecture import Architecture, Block, Embedding, Head, Stage
 from nas.costs import cost
 from nas.errors import ArchitectureError, InputError
-from nas.layers.blocks import ConvEmbedding, ConvMixerBlock, PreNormBlock
-from nas.layers.common import DropPath, make_activation, make_norm, to_map, to_tokens
+from nas.layers.blocks import Branch, ConvEmbedding, ConvMixerBlock, PreNormBlock
+from nas.layers.common import BatchNorm, DropPath, Mlp, make_activation, make_norm, to_map, to_tokens
 from nas.layers.convolutional import DepthwiseMixer, PoolingMixer, SeparableMixer
 from nas.layers.dense import AttentionMixer, ConvAttentionMixer, TokenMlpMixer
-from nas.mixers import Attention, ConvAttention, DepthwiseConv, Identity, Pooling, SeparableConv, TokenMlp
+from nas.mixers import (
+    Attention,
+    ConvAttention,
+    DepthwiseConv,
+    GatedMlp,
+    Identity,
+    MultiAxisMlp,
+    Pooling,
+    RandomMixing,
+    SeparableConv,
+    TokenLinear,
+    TokenMlp,
+)
 
 MIXERS = {
     "identity": Identity(),
@@ -23,10 +35,19 @@ MIXERS = {
     "depthwise": DepthwiseConv(kernel=3),
     "depthwise_even": DepthwiseConv(kernel=2),
     "separable": SeparableConv(kernel=3),
+    "separable_star": SeparableConv(kernel=3, activation="star_relu", bias=False),
     "token_mlp": TokenMlp(),
+    "token_linear": TokenLinear(),
+    "token_linear_bare": TokenLinear(bias=False),
+    "random_mixing": RandomMixing(),
+    "gated_mlp": GatedMlp(),
+    "multi_axis_mlp": MultiAxisMlp(block=1, grid=1),
     "attention": Attention(head_width=8),
+    "attention_bare": Attention(head_width=8, qkv_bias=False, out_bias=False),
+    "attention_reduced": Attention(head_width=8, reduction=2),
     "conv_attention": ConvAttention(head_width=8, kv_stride=1),
     "conv_attention_q2": ConvAttention(head_width=8, q_stride=2, kv_stride=1),
+    "conv_attention_shared": ConvAttention(head_width=8, shared_kv=True, scale="head", qkv_bias=False),
 }
 SIZES = (7, 8, 28, 30)
 
@@ -87,11 +108,12 @@ def test_every_mixer_gives_logits_and_gradients_to_every_parameter(kind, channel
     functional.cross_entropy(logits, torch.tensor([0, 3, 6])).backward()
 
     assert logits.shape == (3, 7)
-    for name, parameter in model.named_parameters():
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for name, parameter in trained:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
     # what shifts all keys alike shifts every score alike, so softmax leaves its gradient 0; all else must move
-    still = [name for name, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0]
+    still = [name for name, parameter in trained if not parameter.grad.abs().sum() > 0]
     assert all(name.endswith(("k.linear.bias", "k.norm.bias")) for name in still), still
 
 
@@ -310,7 +332,7 @@ def naive_projection(projection, x_BNC, side, kernel, stride, extra):
 @pytest.mark.parametrize("extra", [0, 1])
 @pytest.mark.parametrize(("q", "kv"), [((3, 1), (3, 2)), ((1, 1), (5, 3)), ((3, 1), (1, 1))])
 def test_conv_attention_is_the_softmax_formula_with_the_scale_of_the_whole_width(q, kv, extra):
-    mixer = shaken(ConvAttentionMixer(width=16, side=5, heads=4, q=q, kv=kv, q_side=5, extra=extra))
+    mixer = shaken(ConvAttentionMixer(width=16, side=5, heads=4, q=q, kv=kv, q_side=5, extra=extra, scale=0.25))
     x_BNC = torch.randn(2, 25 + extra, 16)
 
     mixed = mixer(x_BNC)
@@ -332,7 +354,9 @@ def test_conv_attention_is_the_softmax_formula_with_the_scale_of_the_whole_width
 def test_strided_queries_keep_the_number_of_tokens_and_repeat_what_they_gather(side, stride, extra):
     coarse = ConvAttention(q_stride=stride).sides(side)[0]
     mixer = shaken(
-        ConvAttentionMixer(width=8, side=side, heads=2, q=(3, stride), kv=(3, 1), q_side=coarse, extra=extra)
+        ConvAttentionMixer(
+            width=8, side=side, heads=2, q=(3, stride), kv=(3, 1), q_side=coarse, extra=extra, scale=8**-0.5
+        )
     )
     x_BNC = torch.randn(2, side * side + extra, 8)
 
@@ -377,7 +401,9 @@ def test_activations_are_those_of_their_names():
 def test_a_pre_norm_block_is_two_residual_branches():
     block = shaken(
         PreNormBlock(
-            AttentionMixer(8, 2), width=8, hidden=20, norm="layer", activation="gelu", layer_scale=0.1, drop_path=0.0
+            Branch(nn.LayerNorm(8), AttentionMixer(8, 2), width=8, layer_scale=0.1, drop_path=0.0),
+            Branch(nn.LayerNorm(8), Mlp(8, 20, "gelu"), width=8, layer_scale=0.1, drop_path=0.0),
+            width=8,
         )
     )
     x_BNC = torch.randn(2, 9, 8)
@@ -395,7 +421,8 @@ def test_a_pre_norm_block_is_two_residual_branches():
 
 
 def test_a_conv_mixer_block_is_that_of_the_paper():
-    block = shaken(ConvMixerBlock(DepthwiseMixer(6, 4, 3), width=6, norm="batch", activation="gelu", drop_path=0.0))
+    norms = (BatchNorm(6), BatchNorm(6))
+    block = shaken(ConvMixerBlock(DepthwiseMixer(6, 4, 3), norms, width=6, activation="gelu", drop_path=0.0))
     depth, point = nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.Conv2d(6, 6, 1)
     depth.load_state_dict(block.mix[0].conv.state_dict())
     point.weight.data, point.bias.data = block.pointwise[0].weight.data[:, :, None, None], block.pointwise[0].bias.data
@@ -413,7 +440,7 @@ def test_a_conv_mixer_block_is_that_of_the_paper():
 
 def test_an_embedding_is_convolution_activation_norm_then_class_token_then_positions():
     conv = nn.Conv2d(3, 8, 3, 2, 1)
-    embedding = shaken(ConvEmbedding(conv, activation="relu", norm="layer", position_tokens=17, class_token=True))
+    embedding = shaken(ConvEmbedding(conv, nn.LayerNorm(8), activation="relu", position_tokens=17, class_token=True))
     images = torch.randn(2, 3, 8, 8)
 
     tokens = embedding(images)

@@ -1,0 +1,199 @@
+"""Published weights: state dicts of timm, transformers and the official repositories become ours, and back.
+
+    model = pretrained.load("cvt-13", pretrained.read("cvt-13.safetensors"), source="transformers")
+
+Keys that are unknown, missing or of another shape are listed, and nothing is loaded. A source that a family has no
+names for (CvT is not in timm) is an error that names the ones it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nas import zoo
+from nas.architecture import Architecture
+from nas.errors import InputError, unknown
+from nas.model import Backbone, build
+from nas.pretrained.naming import Naming, Theirs
+from nas.pretrained.tables import NAMINGS
+from nas.pretrained.ways import WAYS, split
+
+SOURCES = ("timm", "transformers", "official")
+WRAPPERS = ("model", "state_dict", "params")  # names under which releases keep the state dict
+SHOWN = 3  # keys of each kind that an error lists
+
+
+def load(name: str, state: Mapping[str, Any], source: str | None = None) -> Backbone:
+    """The published network `name` with the weights of `state`, in evaluation mode, float32.
+
+    Args:
+        name: of `nas.zoo`.
+        state: their state dict (tensors by name), bare or under "model", "state_dict" or "params".
+        source: "timm", "transformers" or "official"; None takes the one whose names fit.
+
+    The number of classes is that of the checkpoint. Raises: InputError for an unknown name or source, and for a
+    checkpoint of another model, listing its first mismatches.
+    """
+    return load_as(zoo.get(name), zoo.entry(name).family, state, source)
+
+
+def load_as(architecture: Architecture, family: str, state: Mapping[str, Any], source: str | None = None) -> Backbone:
+    """As `load`, for an architecture of one's own that is built as a published `family` is."""
+    tensors = _unwrapped(state)
+    attempts = [_Attempt(naming, architecture, tensors) for naming in _namings(family, source)]
+    best = min(attempts, key=lambda attempt: attempt.mismatches)
+    if best.mismatches:
+        where = f"as {source} names it" if source else f"by the names of {', '.join(NAMINGS[family])}"
+        raise InputError(f"these weights are not of this {family} {where}: {best.report()}")
+    model = build(architecture, num_classes=best.classes)
+    model.load_state_dict(best.ours)
+    return model.eval()
+
+
+def translate_back(model: Backbone, family: str, source: str) -> dict[str, Tensor]:
+    """The weights of `model` by the names of a source: the inverse of `load`.
+
+    Raises: InputError where the names of that source cannot be given back (Flax's heads).
+    """
+    naming = _namings(family, source)[0]
+    theirs: dict[str, Tensor] = {}
+    for key, value in model.state_dict().items():
+        part, leaf = _part(dict(naming.parts(model.architecture)), key)
+        back = WAYS[part.way].to_theirs
+        if back is None:
+            raise InputError(f"{family} cannot be written by the names of {source}: {part.names[0]} needs its heads")
+        names = _names(naming, part, leaf)
+        pieces = split(value, part.shares) if len(names) > 1 else [value]
+        theirs |= {name: back(piece).contiguous() for name, piece in zip(names, pieces, strict=True)}
+    return theirs
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tensors of a .safetensors, .npz or torch file. Nothing is unpickled. Raises: InputError."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        if path.suffix == ".npz":
+            import numpy
+
+            with numpy.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        body = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or _first_line(error)}") from error
+    except Exception as error:  # every reader has errors of its own, and none means anything but a bad file
+        raise InputError(f"{path} holds no weights that can be read safely: {_first_line(error)}") from error
+    if not isinstance(body, dict):
+        raise InputError(f"{path} holds a {type(body).__name__}, not a state dict")
+    return body
+
+
+class _Attempt:
+    """Their tensors read by one naming: ours, and what does not fit."""
+
+    def __init__(self, naming: Naming, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+        self.naming, self.missing, self.misshapen = naming, [], []
+        self.ours: dict[str, Tensor] = {}
+        parts = dict(naming.parts(architecture))
+        self.classes = self._count_classes(parts, tensors)
+        with torch.device("meta"):
+            expected = build(architecture, num_classes=self.classes).state_dict()
+        used: set[str] = set()
+        for key, like in expected.items():
+            self._one(key, like, parts, tensors, used)
+        self.unknown = sorted(set(tensors) - used)
+
+    missing: list[str]
+    misshapen: list[str]
+
+    @property
+    def mismatches(self) -> int:
+        return len(self.missing) + len(self.misshapen) + len(self.unknown)
+
+    def _count_classes(self, parts: Mapping[str, Theirs], tensors: Mapping[str, Tensor]) -> int:
+        for key in ("classifier.3.bias", "classifier.bias"):
+            part, leaf = _part(parts, key)
+            found = tensors.get(_names(self.naming, part, leaf)[0]) if part.names else None
+            if found is not None and found.ndim == 1:
+                return max(1, found.shape[0])
+        return 1000
+
+    def _one(
+        self, key: str, like: Tensor, parts: Mapping[str, Theirs], tensors: Mapping[str, Tensor], used: set[str]
+    ) -> None:
+        part, leaf = _part(parts, key)
+        names = _names(self.naming, part, leaf)
+        absent = [name for name in names if name not in tensors]
+        if leaf == "num_batches_tracked" and absent:  # early checkpoints do not have it, and nothing depends on it
+            self.ours[key] = torch.zeros((), dtype=torch.long)
+            return
+        used.update(names)
+        if absent or not names:
+            self.missing += absent or [f"(a name for {key})"]
+            return
+        try:
+            pieces = [WAYS[part.way].to_ours(tensors[name]) for name in names]
+            value = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+        except (RuntimeError, IndexError):
+            value = tensors[names[0]]
+        if value.shape != like.shape:
+            self.misshapen.append(f"{names[0]} {tuple(tensors[names[0]].shape)} for our {key} {tuple(like.shape)}")
+        else:
+            self.ours[key] = value.to(like.dtype).contiguous()
+
+    def report(self) -> str:
+        kinds = {"missing": self.missing, "unknown": self.unknown, "of another shape": self.misshapen}
+        return "; ".join(
+            f"{len(keys)} {kind} ({', '.join(keys[:SHOWN])}{', ...' if len(keys) > SHOWN else ''})"
+            for kind, keys in kinds.items()
+            if keys
+        )
+
+
+def _namings(family: str, source: str | None) -> tuple[Naming, ...]:
+    known = NAMINGS.get(family)
+    if known is None:
+        raise unknown("family", family, list(NAMINGS))
+    if source is None:
+        return tuple(naming for namings in known.values() for naming in namings)
+    if source not in SOURCES:
+        raise unknown("source", source, SOURCES)
+    if source not in known:
+        raise InputError(f"{source} has no {family}; weights come from {' or '.join(known)}")
+    return known[source]
+
+
+def _part(parts: Mapping[str, Theirs], key: str) -> tuple[Theirs, str]:
+    """The longest of our prefixes that `key` has, and the rest of it."""
+    prefix = key
+    while prefix:
+        if prefix in parts:
+            return parts[prefix], key[len(prefix) + 1 :]
+        prefix = prefix.rpartition(".")[0]
+    return Theirs(()), ""
+
+
+def _names(naming: Naming, part: Theirs, leaf: str) -> list[str]:
+    last = part.leaves.get(leaf, leaf)
+    return [f"{name}{naming.separator}{last}" if last else name for name in part.names]
+
+
+def _unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    for wrapper in WRAPPERS:
+        if isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError("these weights hold no tensors by name")
+    return tensors
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
