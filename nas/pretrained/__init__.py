@@ -56,14 +56,19 @@ def load_as(architecture: Architecture, family: str, state: Mapping[str, Any], s
 
 
 def translate_back(model: Backbone, family: str, source: str) -> dict[str, Tensor]:
-    """The weights of `model` by the names of a source: the inverse of `load`.
+    """The weights of `model` by the names of a source (as its files have them): the inverse of `load`.
 
-    Raises: InputError where the names of that source cannot be given back (Flax's heads).
+    Raises: InputError where the names of that source cannot be given back (Flax's heads), or do not cover the model.
     """
-    naming = _namings(family, source)[0]
-    theirs: dict[str, Tensor] = {}
-    for key, value in model.state_dict().items():
-        part, leaf = _part(dict(naming.parts(model.architecture)), key)
+    state, theirs = model.state_dict(), dict[str, Tensor]()
+    readings = [(naming, dict(naming.parts(model.architecture))) for naming in _namings(family, source)]
+    naming, parts = next(
+        (reading for reading in readings if all(_part(reading[1], key)[0].names for key in state)), (None, {})
+    )
+    if naming is None:
+        raise InputError(f"this model has parts that {source} has no names for in {family}")
+    for key, value in state.items():
+        part, leaf = _part(parts, key)
         back = WAYS[part.way].to_theirs
         if back is None:
             raise InputError(f"{family} cannot be written by the names of {source}: {part.names[0]} needs its heads")
