@@ -64,10 +64,11 @@ class Terminated(BaseException):
     """SIGTERM, which ends a search as Ctrl-C does; no `except Exception` shall stop it."""
 
 
-def unknown(what: str, name: str, known: Sequence[str]) -> InputError:
-    """The one way to say that a name is unknown: it lists the nearest and the known ones."""
+def unknown(what: str, name: str, known: Sequence[str], *, listed_by: str | None = None) -> InputError:
+    """The one way to say that a name is unknown: it lists the nearest and the known ones (or the command that does)."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return InputError(f"unknown {what} {name!r}: {hint}known: {', '.join(known)}")
+    rest = f"`{listed_by}` lists the {len(known)} known ones" if listed_by else f"known: {', '.join(known)}"
+    return InputError(f"unknown {what} {name!r}: {hint}{rest}")

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,34 @@ def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bo
     check_target(target, force=force)
     model = _model(trial.candidate, data)
     model.load_state_dict(trained_weights(trial))
+    with _whole(target) as scratch:
+        exported = _write_and_check(model, trial, data, scratch, study)
+    return dataclasses.replace(exported, folder=target)
+
+
+def write_model(model: Backbone, facts: Mapping[str, Any], target: Path, *, force: bool = False) -> None:
+    """Write a model that no search of ours trained, with its `facts`, so that `load_exported` reads it.
+
+    Raises: InputError for a target that exists (without `force`), ExportError when writing failed; then nothing is
+    left behind.
+    """
+    target = target.absolute()
+    check_target(target, force=force)
+    with _whole(target) as scratch:
+        _write(model, facts, scratch)
+        _sync(scratch)
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A scratch folder that becomes `target` when all went well, and is gone otherwise."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise ExportError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
-        exported = _write_and_check(model, trial, data, scratch, study)
+        yield scratch
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
@@ -80,14 +102,14 @@ def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bo
         raise ExportError(f"cannot write {target}: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return dataclasses.replace(exported, folder=target)
 
 
 def check_target(target: Path, *, force: bool) -> None:
     """Raises: InputError when `target` exists and may not be replaced: only an export, and only with `force`."""
     if not target.exists():
         return
-    ours = target.is_dir() and {path.name for path in target.iterdir()} == set(FILES)
+    names = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    ours = set(FILES) - {"metrics.json"} <= names <= set(FILES)  # imported weights have no metrics
     if not (ours and force):
         raise InputError(f"{target} exists; {'--force replaces an export' if ours else 'and is no export of ours'}")
 
@@ -116,8 +138,6 @@ def _model(architecture: Architecture, data: ImageData) -> Backbone:
 
 def _write_and_check(model: Backbone, trial: Trial, data: ImageData, folder: Path, study: str) -> Exported:
     device = torch.device("cpu")
-    (folder / "architecture.json").write_text(model.architecture.to_json() + "\n")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
     facts = {
         "study": study,
         "trial": trial.number,
@@ -128,20 +148,29 @@ def _write_and_check(model: Backbone, trial: Trial, data: ImageData, folder: Pat
         "mean": list(data.mean),
         "std": list(data.std),
         "data": data.name,
-        "mixer_nas": __version__,
-        "torch": torch.__version__,
     }
-    (folder / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
+    _write(model, facts, folder)
     reloaded, _ = load_exported(folder)
     difference = _difference(model, reloaded, data, device)
     if difference:
         raise ExportError(f"the reloaded model differs from the trained one by up to {difference:g} in its logits")
     metrics = {split: measure(reloaded, data, split, device) for split in ("validation", "test")}
     (folder / "metrics.json").write_text(json.dumps({**metrics, "search": dict(trial.metrics)}, indent=2) + "\n")
+    _sync(folder)
+    return Exported(folder, tuple(sorted(path.name for path in folder.iterdir())), metrics, difference)
+
+
+def _write(model: Backbone, facts: Mapping[str, Any], folder: Path) -> None:
+    (folder / "architecture.json").write_text(model.architecture.to_json() + "\n")
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    versions = {"mixer_nas": __version__, "torch": torch.__version__}
+    (folder / "export.json").write_text(json.dumps({**facts, **versions}, indent=2) + "\n")
+
+
+def _sync(folder: Path) -> None:
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    return Exported(folder, tuple(sorted(path.name for path in folder.iterdir())), metrics, difference)
 
 
 @torch.inference_mode()

@@ -221,6 +221,56 @@ def cost(
     look.cost_of(network, resolution, classes, channels, audit=audit, as_json=as_json, out=out)
 
 
+zoo_app = typer.Typer(help="The published networks: what they cost, what was reported of them, how they are built.")
+app.add_typer(zoo_app, name="zoo")
+
+
+@zoo_app.callback(invoke_without_command=True)
+def zoo(
+    context: typer.Context,
+    family: Annotated[str | None, typer.Option(help="One family only, as in CvT")] = None,
+    compare: Annotated[bool, typer.Option(help="Also the networks that are no points of our spaces")] = True,
+    as_json: Json = False,
+) -> None:
+    """The published networks: family, year, parameters, MACs, reported accuracy, source."""
+    if context.invoked_subcommand is None:
+        from runners import zoo_commands
+
+        zoo_commands.table(family, compare=compare, as_json=as_json, out=out)
+
+
+@zoo_app.command("show")
+def zoo_show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE.json", help="A published network, or an architecture file")],
+    resolution: Annotated[int | None, typer.Option(help="Side of the input in pixels [default: the network's]")] = None,
+    classes: Annotated[int | None, typer.Option(help="Outputs of the classifier", min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a network stage by stage; with --json, the architecture file that searches and `nas cost` read."""
+    from runners import zoo_commands
+
+    zoo_commands.show(name, resolution, classes, as_json=as_json, out=out)
+
+
+@app.command("import-weights")
+def import_weights(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A published network, as in cvt-13")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Its weights: .safetensors, .npz (Flax) or a torch file")
+    ],
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Directory to make [default: exports/NAME]")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Whose names: timm, transformers or official [default: those that fit]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there")] = False,
+    as_json: Json = False,
+) -> None:
+    """Translate published weights into ours. Nothing is unpickled; keys that do not fit are listed."""
+    from runners import zoo_commands
+
+    zoo_commands.import_weights(name, file, source, to or Path("exports") / name, force=force, as_json=as_json, out=out)
+
+
 @app.command()
 def spaces(
     space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="Show the genes of one")] = None,

@@ -162,6 +162,7 @@ def cost_of(
     stages = parts(architecture, num_classes=classes, in_channels=channels)
     if as_json:
         body = {"name": name, "resolution": architecture.resolution, "classes": classes, **total.as_dict()}
+        body["frozen_params"] = total.frozen_params
         body["parts"] = {
             part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved}
             for part, tally in stages.items()
@@ -178,6 +179,8 @@ def cost_of(
     table.add_section()
     table.add_row("all", "", *_figures(total))
     out.print(table)
+    if total.frozen_params:
+        out.print(f"and {total.frozen_params:,} parameters that are drawn once and never trained", highlight=False)
     if traced is not None:
         out.print(f"traced by fvcore: {traced:,} MACs, by formula {total.macs:,}", highlight=False)
 

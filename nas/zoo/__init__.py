@@ -20,7 +20,7 @@ def names() -> list[str]:
 def entry(name: str) -> Published:
     """What is known of a published network. Raises: InputError naming the nearest."""
     if name not in PUBLISHED:
-        raise unknown("architecture", name, names())
+        raise unknown("architecture", name, names(), listed_by="nas zoo")
     return PUBLISHED[name]
 
 

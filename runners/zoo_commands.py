@@ -1,0 +1,127 @@
+"""`nas zoo`, `nas zoo show` and `nas import-weights`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nas import diagram, zoo
+from nas.costs import cost
+from nas.errors import ArchitectureError, InputError
+from nas.zoo.comparison import COMPARISON
+from runners.job_setup import read_architecture
+from runners.tables import quantity
+
+
+def table(family: str | None, *, compare: bool, as_json: bool, out: Console) -> None:
+    """`nas zoo`. Raises: InputError for an unknown family."""
+    rows = [*_ours(), *(_others() if compare else ())]
+    known = list(dict.fromkeys(row["family"] for row in rows))
+    if family is not None:
+        wanted = {name.lower(): name for name in known}.get(family.lower())
+        if wanted is None:
+            raise InputError(f"unknown family {family!r}; known: {', '.join(known)}")
+        rows = [row for row in rows if row["family"] == wanted]
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    shown = Table("name", "family", "year", title_justify="left")
+    for column in ("params", "MACs", "pixels", "top-1"):
+        shown.add_column(column, justify="right")
+    shown.add_column("source")
+    for row in rows:
+        frozen = f" +{quantity(row['frozen_params'])}" if row.get("frozen_params") else ""
+        figures = [
+            "" if row[name] is None else quantity(row[name]) for name in ("params", "macs", "resolution", "top1")
+        ]
+        style = None if row["in_zoo"] else "dim"
+        shown.add_row(
+            row["name"], row["family"], str(row["year"]), figures[0] + frozen, *figures[1:3],
+            "" if row["top1"] is None else f"{row['top1']:.2f}", row["source"], style=style,
+        )  # fmt: skip
+    out.print(shown)
+    out.print(
+        "params and MACs of ours by formula (+: frozen); top-1 as reported on ImageNet-1k (CIFAR-10 where the name "
+        "says so), trained on what `nas zoo show NAME` says" + ("; dim rows as others report them" if compare else ""),
+        highlight=False,
+    )
+
+
+def _ours() -> Iterator[dict[str, Any]]:
+    for name in zoo.names():
+        entry, architecture = zoo.entry(name), zoo.get(name)
+        known = cost(architecture, num_classes=entry.classes)
+        yield {
+            "name": name, "family": entry.family, "year": entry.year, "params": known.params,
+            "frozen_params": known.frozen_params, "macs": known.macs, "resolution": architecture.resolution,
+            "top1": entry.top1, "trained": entry.trained, "source": entry.source, "in_zoo": True,
+        }  # fmt: skip
+
+
+def _others() -> Iterator[dict[str, Any]]:
+    for row in COMPARISON:
+        yield {
+            "name": row.name, "family": row.family, "year": row.year, "params": row.params, "frozen_params": 0,
+            "macs": row.macs, "resolution": row.resolution, "top1": row.top1, "trained": None, "source": row.source,
+            "in_zoo": False,
+        }  # fmt: skip
+
+
+def show(name: str, resolution: int | None, classes: int | None, *, as_json: bool, out: Console) -> None:
+    """`nas zoo show`. Raises: InputError for an unknown network or a resolution that it does not take."""
+    architecture = read_architecture(name)
+    entry = zoo.PUBLISHED.get(name)
+    try:
+        architecture = architecture.at(resolution or architecture.resolution)
+    except ArchitectureError as error:
+        raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
+    if as_json:
+        sys.stdout.write(architecture.to_json() + "\n")
+        return
+    if entry is not None:
+        top1 = "" if entry.top1 is None else f", top-1 {entry.top1:g}"
+        out.print(
+            f"{name}: {entry.family} ({entry.year}, {entry.source}); {entry.trained}{top1}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    drawing = diagram.text(architecture, num_classes=classes or (entry.classes if entry else 1000))
+    out.print(drawing, highlight=False, markup=False, soft_wrap=True)
+
+
+def import_weights(
+    name: str, file: Path, source: str | None, to: Path, *, force: bool, as_json: bool, out: Console
+) -> None:
+    """`nas import-weights`. Raises: InputError for a file or checkpoint that does not fit, or a target that exists."""
+    zoo.entry(name)
+    from nas import pretrained
+    from nas.export import check_target, write_model
+
+    check_target(to, force=force)
+    model = pretrained.load(name, pretrained.read(file), source)
+    facts = {
+        "network": name,
+        "origin": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "classes": [str(index) for index in range(model.num_classes)],
+        "channels": model.in_channels,
+        "resolution": model.architecture.resolution,
+    }
+    write_model(model, facts, to, force=force)
+    params = sum(parameter.numel() for parameter in model.parameters())
+    if as_json:
+        sys.stdout.write(json.dumps({"folder": str(to), "params": params, **facts}) + "\n")
+        return
+    out.print(
+        f"{name} with {params:,} parameters and {model.num_classes} classes written to {to}: "
+        f"{', '.join(sorted(path.name for path in to.iterdir()))}",
+        highlight=False,
+        soft_wrap=True,
+    )
