@@ -40,12 +40,13 @@ class Space:
 
     Args:
         template: any nested dict, list, tuple, scalar or `of(...)` with choices in it.
+        legal: the author's word that no combination is illegal, which makes the count exact.
 
     Raises: SpaceError for a template without a choice, or two genes of one name.
     """
 
-    def __init__(self, template: Any) -> None:
-        self.template = template
+    def __init__(self, template: Any, *, legal: bool = False) -> None:
+        self.template, self._legal = template, legal
         genes: list[Gene] = []
         self._root: Node = compile_template(template, genes)
         self.genes: tuple[Gene, ...] = tuple(genes)
@@ -143,7 +144,7 @@ class Space:
     def count(self, sample: int = 1000) -> Count:
         """How many different candidates there are; exact when no combination can be illegal or all can be tried."""
         total = self._root.count
-        if not self._root.may_be_illegal:
+        if self._legal or not self._root.may_be_illegal:
             return Count(total, exact=True)
         if total <= 4 * sample:
             return Count(sum(self.contains(genome) for genome in self._root.enumerate(len(self.genes))), exact=True)

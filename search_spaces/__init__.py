@@ -11,6 +11,7 @@ from search_spaces import cvt, isotropic, metaformer
 SPACES: dict[str, Callable[[int], Space]] = {
     "metaformer": metaformer.space,
     "cvt": cvt.space,
+    "cvt13-nas": cvt.cvt13_nas,
     "isotropic": isotropic.space,
 }
 

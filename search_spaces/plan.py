@@ -1,40 +1,63 @@
-"""How many stages an input size takes, where they halve the map, and which widths are worth trying there."""
+"""How many stages an input size takes, where they halve the map, and the widths, depths and mixers tried there."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from nas.mixers import Attention, ConvAttention, DepthwiseConv, Identity, Pooling, SeparableConv
+from nas.mixers import (
+    Attention,
+    ConvAttention,
+    DepthwiseConv,
+    Identity,
+    Pooling,
+    RandomMixing,
+    SeparableConv,
+    TokenLinear,
+    outside,
+)
 from nas.template import Choice, Make, of, one_of
 
 
 @dataclasses.dataclass(frozen=True)
 class StagePlan:
-    """One stage: its stride, the side of its map, and its widths (multiples of `head_width`)."""
+    """One stage: its stride, the side of its map, its widths (multiples of `head_width`), and its largest depth."""
 
     stride: int
     side: int
     widths: tuple[int, ...]
     head_width: int
+    depth: int
+
+
+def large(resolution: int) -> bool:
+    """Whether an input is of the size that the published pyramids are made for: a stem of stride 4, four stages."""
+    return resolution >= 64
 
 
 def plan(resolution: int) -> tuple[StagePlan, ...]:
     """Two stages up to 16 pixels, three up to 63, four from 64 on (stem stride 1, 2, 4)."""
     strides: tuple[int, ...]
     widths: tuple[tuple[int, ...], ...]
+    depths: tuple[int, ...]
     if resolution <= 16:
-        strides, head_width = (1, 2), 16
+        strides, head_width, depths = (1, 2), 16, (2, 4)
         widths = ((16, 32, 48, 64), (32, 48, 64, 96, 128))
-    elif resolution < 64:
-        strides, head_width = (2, 2, 2), 16
+    elif not large(resolution):
+        strides, head_width, depths = (2, 2, 2), 16, (2, 4, 4)
         widths = ((16, 32, 48, 64), (32, 48, 64, 96, 128), (64, 96, 128, 192, 256))
     else:
-        strides, head_width = (4, 2, 2, 2), 32
-        widths = ((32, 64, 96, 128), (64, 96, 128, 192, 256), (128, 192, 256, 320, 384), (256, 320, 384, 512, 768))
+        strides, head_width, depths = (4, 2, 2, 2), 32, (8, 12, 24, 8)
+        widths = (
+            (32, 64, 96, 128),
+            (64, 96, 128, 192, 256),
+            (128, 192, 256, 320, 384, 512),
+            (256, 320, 384, 512, 576, 768),
+        )
     plans, side = [], resolution
-    for stride, wide in zip(strides, widths, strict=False):
+    for stride, wide, depth in zip(strides, widths, depths, strict=True):
         side = -(-side // stride)
-        plans.append(StagePlan(stride, side, wide, head_width))
+        plans.append(StagePlan(stride, side, wide, head_width, depth))
     return tuple(plans)
 
 
@@ -43,9 +66,9 @@ def kernels(side: int, *sizes: int) -> Choice:
     return one_of(*[size for size in sizes if size <= max(3, 2 * side - 1)])
 
 
-def conv_attention(stage: StagePlan) -> Make:
-    """CvT's mixer with searched kernels and key/value stride; maps over 28x28 always stride the keys."""
-    fitting = [stride for stride in (1, 2, 4, 8, 16) if stride <= stage.side and stage.side // stride <= 28]
+def conv_attention(stage: StagePlan, most: int = 28) -> Make:
+    """CvT's mixer with searched kernels and key/value stride; keys over `most` x `most` are always strided."""
+    fitting = [stride for stride in (1, 2, 4, 8, 16) if stride <= stage.side and stage.side // stride <= most]
     strides = [stride for stride in fitting if stride <= 4] or fitting[:1]
     return of(
         ConvAttention,
@@ -56,9 +79,13 @@ def conv_attention(stage: StagePlan) -> Make:
     )
 
 
-def mixers(stage: StagePlan) -> Choice:
-    """Every mixer of the MetaFormer and CvT lines that a map of this size takes."""
-    options: list[Make | Attention | Identity] = [
+def mixers(stage: StagePlan, *, published: bool = False) -> Choice:
+    """Every mixer of the MetaFormer and CvT lines that a map of this size takes, and those from outside.
+
+    `published` offers the projections of MetaFormer's own attention (no bias in q, k, v), its spatial FC and its
+    random mixing too.
+    """
+    options: list[Any] = [
         Identity(),
         of(Pooling, size=kernels(stage.side, 3, 5)),
         of(DepthwiseConv, kernel=kernels(stage.side, 3, 5, 7)),
@@ -66,5 +93,7 @@ def mixers(stage: StagePlan) -> Choice:
         conv_attention(stage),
     ]
     if stage.side <= 28:
-        options.append(Attention(head_width=stage.head_width))
-    return one_of(*options)
+        options.append(Attention(head_width=stage.head_width, qkv_bias=not published))
+    if published and stage.side <= 28:
+        options += [TokenLinear(bias=False), RandomMixing()]
+    return one_of(*options, *(cls.choices() for cls in outside()))
