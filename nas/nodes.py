@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import itertools
 import math
 import random
@@ -42,6 +43,17 @@ class Gene:
         raise SpaceError(f"{self.path}: {label!r} is no option; known: {', '.join(map(repr, self.options))}")
 
 
+class Draw(enum.Enum):
+    """How genes are drawn: each option of a choice alike (in the choices taken, or everywhere), or each genome alike.
+
+    With genomes alike, a mixer with many settings of its own would crowd out those with none.
+    """
+
+    CHOICES = "choices"
+    EVERYWHERE = "everywhere"
+    GENOMES = "genomes"
+
+
 class Node(Protocol):
     """What every part of a compiled template can do. `match` returns None, or where and why a value does not fit."""
 
@@ -59,8 +71,8 @@ class Node(Protocol):
     def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
         """Fill `found` (gene index to option) with what makes `value`."""
 
-    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
-        """Set the genes used, uniform over the genomes below here; `everywhere` also those under other options."""
+    def draw(self, rng: random.Random, options: list[int], how: Draw) -> None:
+        """Set the genes used."""
 
     def enumerate(self, genes: int) -> Iterator[Genome]:
         """Every canonical genome."""
@@ -93,7 +105,7 @@ class Const(_Base):
     def match(self, value: Any, found: dict[int, int], path: str) -> str | None:  # noqa: ARG002
         return None if alike(value, self.value) else f"{path or 'value'}: {value!r} is not {self.value!r}"
 
-    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
+    def draw(self, rng: random.Random, options: list[int], how: Draw) -> None:
         pass
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -152,9 +164,9 @@ class Group(_Base):
         given = {name: getattr(value, name) for name in defaults}
         return {name: item for name, item in given.items() if name in self.parts or item != defaults[name]}
 
-    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
+    def draw(self, rng: random.Random, options: list[int], how: Draw) -> None:
         for part in self.parts.values():
-            part.draw(rng, options, everywhere=everywhere)
+            part.draw(rng, options, how)
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for combination in itertools.product(*(tuple(part.assignments()) for part in self.parts.values())):
@@ -201,12 +213,15 @@ class Pick(_Base):
             return f"{path or 'value'}: {value!r} is none of {', '.join(map(repr, self.labels))}"
         return max(misfits, key=lambda misfit: misfit.partition(":")[0].count("."))
 
-    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
-        ticket = rng.randrange(self.count)
-        index = next(index for index, bound in enumerate(self._bounds) if ticket < bound)
+    def draw(self, rng: random.Random, options: list[int], how: Draw) -> None:
+        if how is Draw.GENOMES:
+            ticket = rng.randrange(self.count)
+            index = next(index for index, bound in enumerate(self._bounds) if ticket < bound)
+        else:
+            index = rng.randrange(len(self.options))
         options[self.gene] = index
-        for option in self.options if everywhere else (self.options[index],):
-            option.draw(rng, options, everywhere=everywhere)
+        for option in self.options if how is Draw.EVERYWHERE else (self.options[index],):
+            option.draw(rng, options, how)
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for index, option in enumerate(self.options):
@@ -243,9 +258,9 @@ class Times(_Base):
         misfit: str | None = self.length.match(len(value), found, f"{path}.length")
         return misfit or _text(self.item.match(value[0], found, f"{path}.0"))
 
-    def draw(self, rng: random.Random, options: list[int], *, everywhere: bool = False) -> None:
-        self.length.draw(rng, options, everywhere=everywhere)
-        self.item.draw(rng, options, everywhere=everywhere)
+    def draw(self, rng: random.Random, options: list[int], how: Draw) -> None:
+        self.length.draw(rng, options, how)
+        self.item.draw(rng, options, how)
 
     def assignments(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for length, item in itertools.product(tuple(self.length.assignments()), tuple(self.item.assignments())):

@@ -15,7 +15,7 @@ from typing import Any
 
 from nas.checked import Checked, canonical_json, digest
 from nas.errors import ArchitectureError, SpaceError
-from nas.nodes import Gene, Genome, Node, compile_template
+from nas.nodes import Draw, Gene, Genome, Node, compile_template
 from nas.template import Scalar, int_range, of, one_of, repeat
 
 __all__ = ["Count", "Gene", "Genome", "Space", "int_range", "of", "one_of", "repeat"]
@@ -149,7 +149,7 @@ class Space:
         if total <= 4 * sample:
             return Count(sum(self.contains(genome) for genome in self._root.enumerate(len(self.genes))), exact=True)
         rng = random.Random(0)
-        legal = sum(self.contains(self._draw(rng)) for _ in range(sample))
+        legal = sum(self.contains(self._draw(rng, Draw.GENOMES)) for _ in range(sample))
         return Count(total * legal // sample, exact=False)
 
     def __iter__(self) -> Iterator[Genome]:
@@ -159,9 +159,9 @@ class Space:
     # -- moves -------------------------------------------------------------------------------------------------------
 
     def sample(self, rng: random.Random) -> Genome:
-        """A canonical genome, uniform over the legal candidates. Raises: SpaceError when none is found."""
+        """A legal canonical genome; the options of every choice are alike. Raises: SpaceError when none is found."""
         for _ in range(ATTEMPTS):
-            genome = self._draw(rng)
+            genome = self._draw(rng, Draw.CHOICES)
             if self.contains(genome):
                 return genome
         raise SpaceError(f"none of {ATTEMPTS} candidates drawn from this space is legal")
@@ -204,15 +204,14 @@ class Space:
 
     def fill(self, genome: Sequence[int], rng: random.Random) -> Genome:
         """The genome with the genes that it does not use drawn at random, as if each were switched on."""
-        drawn = [0] * len(self.genes)
-        self._root.draw(rng, drawn, everywhere=True)
+        drawn = self._draw(rng, Draw.EVERYWHERE)
         return tuple(
             option if used else other for option, used, other in zip(genome, self.active(genome), drawn, strict=True)
         )
 
-    def _draw(self, rng: random.Random) -> Genome:
+    def _draw(self, rng: random.Random, how: Draw) -> Genome:
         options = [0] * len(self.genes)
-        self._root.draw(rng, options)
+        self._root.draw(rng, options, how)
         return tuple(options)
 
     def _check(self, genome: Sequence[int]) -> None:

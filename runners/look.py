@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -220,8 +221,9 @@ def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
     rows: dict[str, dict[int, Any]] = {name: {} for name in search_spaces.SPACES}
     for name, row in rows.items():
         for size in sizes:
-            space = search_spaces.get(name, size)
-            row[size] = (len(space), space.count())
+            with suppress(InputError):  # a space need not take every size
+                space = search_spaces.get(name, size)
+                row[size] = (len(space), space.count())
     if as_json:
         _json(
             [
@@ -233,7 +235,8 @@ def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
         return
     table = Table("space", *(f"{size} px" for size in sizes))
     for name, row in rows.items():
-        table.add_row(name, *(f"{count}\n{genes} genes" for genes, count in row.values()))
+        figures = [f"{row[size][1]}\n{row[size][0]} genes" if size in row else "" for size in sizes]
+        table.add_row(name, *figures)
         table.add_section()
     out.print(table)
     for name in rows:

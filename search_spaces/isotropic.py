@@ -18,7 +18,7 @@ def space(resolution: int) -> Space:
     """
     big = large(resolution)
     patches = [size for size in (1, 2, 4, 7, 8, 14, 16, 32) if resolution % size == 0 and 4 <= resolution // size <= 32]
-    patches = patches[-5:] if big else patches[-3:] or [1]
+    patches = patches[-5 if big else -3 :] or [max(1, resolution // 14)]
     widths = (64, 128, 192, 256, 384, 512, 768, 1024, 1536) if big else (16, 32, 48, 64, 96, 128, 192, 256)
     plain = {f"patch_{size}": Embedding(kernel=size, stride=size) for size in patches}
     normed = {

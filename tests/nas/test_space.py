@@ -449,18 +449,43 @@ def test_a_class_with_a_default_factory_round_trips():
 # -- drawing -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["conditional", "repeated", "legal"])
-def test_samples_are_uniform_over_the_legal_candidates(name):
-    space, rng, draws = small(name), random.Random(7), 18_000 if name != "legal" else 6_000
-    cells = list(space)
+@pytest.mark.parametrize("name", ["conditional", "repeated"])
+def test_samples_take_every_option_of_a_choice_alike_where_the_choice_is_made(name):
+    space, rng, draws = small(name), random.Random(7), 12_000
 
-    seen = collections.Counter(space.sample(rng) for _ in range(draws))
+    genomes = [space.sample(rng) for _ in range(draws)]
 
-    expected = draws / len(cells)
-    chi_square = sum((seen[cell] - expected) ** 2 / expected for cell in cells)
-    freedom = len(cells) - 1
-    assert set(seen) == set(cells)
-    assert abs(chi_square - freedom) < 5 * (2 * freedom) ** 0.5
+    assert set(genomes) == set(space)
+    for index, gene in enumerate(space.genes):
+        taken = collections.Counter(genome[index] for genome in genomes if space.active(genome)[index])
+        expected, freedom = sum(taken.values()) / len(gene.options), len(gene.options) - 1
+        chi_square = sum((taken[option] - expected) ** 2 / expected for option in range(len(gene.options)))
+        assert chi_square - freedom < 5 * (2 * freedom) ** 0.5, gene.path
+
+
+def test_samples_reach_every_legal_candidate():
+    space, rng = small("legal"), random.Random(7)
+
+    assert {space.sample(rng) for _ in range(6_000)} == set(space)
+
+
+def test_an_option_without_settings_is_not_crowded_out_by_one_with_many():
+    space = Space(one_of(none="plain", rich={f"part{index}": one_of(*range(10)) for index in range(4)}))
+    rng = random.Random(0)
+
+    plain = sum(space.decode(space.sample(rng)) == "plain" for _ in range(1000))
+
+    assert 430 < plain < 570
+
+
+def test_the_authors_word_that_all_is_legal_makes_the_count_exact():
+    template = of(Attention, head_width=one_of(8, 16), qkv_bias=one_of(True, False), reduction=one_of(*range(1, 31)))
+    rich = {f"part{index}": template for index in range(4)}
+
+    told, untold = Space(rich, legal=True).count(), Space(rich).count()
+
+    assert (told.value, told.exact) == (120**4, True)
+    assert (untold.value, untold.exact) == (120**4, False)
 
 
 def test_samples_of_one_seed_are_the_same():
@@ -638,7 +663,7 @@ def test_a_range_has_both_ends_where_the_step_meets_them():
 def test_an_unknown_field_is_refused_with_the_known_ones():
     cls = Attention
 
-    with pytest.raises(SpaceError, match=r"^of\(Attention\): unknown field 'heads'; known: head_width$"):
+    with pytest.raises(SpaceError, match=r"^of\(Attention\): unknown field 'heads'; known: head_width, qkv_bias, out_bias, reduction$"):
         of(cls, heads=one_of(1, 2))
 
 
