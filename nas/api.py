@@ -18,6 +18,7 @@ from nas.feasible import Costs, Pricing
 from nas.front import check_packages
 from nas.jobs import Evaluate
 from nas.keeping import keep_best
+from nas.nearest import starting_point
 from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.samplers import make_sampler
 from nas.space import Space
@@ -127,7 +128,8 @@ def search(
         seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
         device: given to `evaluate` in its budget.
         checkpoints: directory for what evaluations keep; one directory a study, one a trial below it.
-        start: candidates to evaluate first; those outside the limits are passed over.
+        start: candidates to evaluate first; those outside the limits are passed over, but an architecture is scaled
+            into the space and the limits.
         settings: more facts that make two searches different ones; a study resumed with others is refused.
         watch: called with the study after every event.
 
@@ -153,7 +155,7 @@ def search(
     if limits:
         pricing.require_feasible(seed)
     proposer = make_sampler(sampler, space, goals, seed)
-    starts = [space.encode(candidate) for candidate in start]
+    starts = [starting_point(pricing, candidate).genome for candidate in start]
     facts = _facts(goals, limits, epochs, settings or {})
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()

@@ -48,7 +48,7 @@ class Space:
     def __init__(self, template: Any, *, legal: bool = False) -> None:
         self.template, self._legal = template, legal
         genes: list[Gene] = []
-        self._root: Node = compile_template(template, genes)
+        self.root: Node = compile_template(template, genes)
         self.genes: tuple[Gene, ...] = tuple(genes)
         if not genes:
             raise SpaceError("this space has no choice: use one_of(...) or int_range(...) somewhere in it")
@@ -65,7 +65,7 @@ class Space:
     @cached_property
     def digest(self) -> str:
         """32 hex digits that are equal for equal spaces."""
-        return digest(self._root.describe())
+        return digest(self.root.describe())
 
     # -- genomes and values ------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Space:
         Raises: SpaceError for a genome of another length or range, ArchitectureError when its value is illegal.
         """
         self._check(genome)
-        return self._root.build(genome)
+        return self.root.build(genome)
 
     def encode(self, value: Any) -> Genome:
         """The canonical genome of a value; the inverse of `decode`.
@@ -83,7 +83,7 @@ class Space:
         Raises: SpaceError saying where the value leaves the space.
         """
         found: dict[int, int] = {}
-        if misfit := self._root.match(value, found, ""):
+        if misfit := self.root.match(value, found, ""):
             raise SpaceError(f"not in the space: {misfit}")
         return tuple(found.get(index, 0) for index in range(len(self.genes)))
 
@@ -143,18 +143,18 @@ class Space:
 
     def count(self, sample: int = 1000) -> Count:
         """How many different candidates there are; exact when no combination can be illegal or all can be tried."""
-        total = self._root.count
-        if self._legal or not self._root.may_be_illegal:
+        total = self.root.count
+        if self._legal or not self.root.may_be_illegal:
             return Count(total, exact=True)
         if total <= 4 * sample:
-            return Count(sum(self.contains(genome) for genome in self._root.enumerate(len(self.genes))), exact=True)
+            return Count(sum(self.contains(genome) for genome in self.root.enumerate(len(self.genes))), exact=True)
         rng = random.Random(0)
         legal = sum(self.contains(self._draw(rng, Draw.GENOMES)) for _ in range(sample))
         return Count(total * legal // sample, exact=False)
 
     def __iter__(self) -> Iterator[Genome]:
         """All canonical genomes with a legal value, in order. Only for spaces that are small enough."""
-        return (genome for genome in self._root.enumerate(len(self.genes)) if self.contains(genome))
+        return (genome for genome in self.root.enumerate(len(self.genes)) if self.contains(genome))
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class Space:
 
     def _draw(self, rng: random.Random, how: Draw) -> Genome:
         options = [0] * len(self.genes)
-        self._root.draw(rng, options, how)
+        self.root.draw(rng, options, how)
         return tuple(options)
 
     def _check(self, genome: Sequence[int]) -> None:

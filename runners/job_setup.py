@@ -7,7 +7,8 @@ import importlib
 import random
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from nas.architecture import Architecture
 from nas.config import SearchConfig
 from nas.costs import COSTS, cost
 from nas.data import ImageData, load
-from nas.errors import InputError, NasError
-from nas.feasible import Costs
+from nas.errors import ArchitectureError, InputError, NasError
+from nas.feasible import Costs, Pricing
 from nas.jobs import Evaluate
-from nas.objectives import objectives_from
+from nas.nearest import starting_point
+from nas.objectives import limits_from, objectives_from
 from nas.recipe import Recipe
 from nas.space import Space
 
@@ -93,14 +95,29 @@ def prepare(config: SearchConfig) -> Setup:
     return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, Training(data, recipe, costs))
 
 
-def starts(setup: Setup) -> list[Architecture]:
-    """The candidates named by `start`: zoo names or architecture files. Raises: InputError."""
-    found = []
-    for name in setup.config.start:
+def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
+    """The candidates named by `start` (zoo names, architecture files), scaled into the space and the limits.
+
+    `say` is told of what had to be scaled. Raises: InputError.
+    """
+    config, found = setup.config, []
+    if not config.start:
+        return []
+    pricing = Pricing(setup.space, setup.costs, limits_from(config.limits))
+    for name in config.start:
         architecture = read_architecture(name)
-        if setup.training is not None:
-            architecture = architecture.at(setup.training.data.resolution)
-        found.append(architecture)
+        with suppress(ArchitectureError):  # what does not take this size is scaled to it
+            architecture = architecture.at(
+                setup.training.data.resolution if setup.training else architecture.resolution
+            )
+        try:
+            point = starting_point(pricing, architecture)
+        except InputError as error:
+            raise InputError(f"--start {name}: {error}") from error
+        found.append(setup.space.decode(point.genome))
+        if not point.exact:
+            scales = f"width x{point.width:.2g}, depth x{point.depth:.2g}"
+            say(f"start {name}: the nearest point of {config.space} within the limits ({scales}) takes its place")
     return found
 
 

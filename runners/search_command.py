@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
@@ -40,7 +41,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
     url = storage_url(config.storage)
     setup = prepare(config)
-    gpus, start = _gpus(setup), starts(setup)
+    gpus = _gpus(setup)
+    start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:
         from nas.export import check_target
 
@@ -73,7 +75,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     return 0 if result.best is not None else 1
 
 
-def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Architecture]) -> Result:
+def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
     config = setup.config
     with Watcher(err, setup.study) as watch:
         return search(

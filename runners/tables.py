@@ -21,7 +21,11 @@ SHORT = {
     "pooling": "pool",
     "depthwise_conv": "dw",
     "separable_conv": "sep",
+    "random_mixing": "rand",
     "token_mlp": "mlp",
+    "token_linear": "lin",
+    "gated_mlp": "gmlp",
+    "multi_axis_mlp": "axes",
     "attention": "attn",
     "conv_attention": "cvt",
 }
