@@ -17,6 +17,7 @@ import search_spaces
 from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
+from nas.mixers import outside
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.study import pareto, ranked
@@ -218,6 +219,7 @@ def spaces(name: str | None, resolution: int | None, *, as_json: bool, out: Cons
 
 def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
     sizes = (resolution,) if resolution else RESOLUTIONS
+    outside()  # so that a module of the user's that cannot be imported is an error here
     rows: dict[str, dict[int, Any]] = {name: {} for name in search_spaces.SPACES}
     for name, row in rows.items():
         for size in sizes:

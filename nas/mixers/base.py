@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nas.checked import Checked, Fault
@@ -58,7 +60,8 @@ class Mixer(Checked):
         if kind not in MIXERS:
             load_outside()
         if not isinstance(kind, str) or kind not in MIXERS:
-            raise ArchitectureError([("kind", f"{kind!r} is unknown; known: {', '.join(MIXERS)}")])
+            hint = f"; a mixer of your own is found through {MODULES_VARIABLE}"
+            raise ArchitectureError([("kind", f"{kind!r} is unknown; known: {', '.join(MIXERS)}{hint}")])
         return MIXERS[kind]
 
 
@@ -90,8 +93,13 @@ def outside() -> tuple[type[Mixer], ...]:
 
 @cache
 def load_outside() -> None:
-    """Import what NAS_MIXERS and the entry points name, once. Raises: InputError for what cannot be imported."""
+    """Import what NAS_MIXERS and the entry points name, once; modules of the working directory count too.
+
+    Raises: InputError for what cannot be imported.
+    """
     for name in filter(None, (part.strip() for part in os.environ.get(MODULES_VARIABLE, "").split(","))):
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)
         try:
             importlib.import_module(name)
         except ImportError as error:
