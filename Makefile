@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: search test lint clean
+.PHONY: search test lint parity clean
 
 search: $(VENV)/.ready ## search the bundled digits: the best architectures, their export, and where to look
 	$(BIN)/nas search --data digits --limit 'params<=150e3' --limit 'macs<=3e6' --trials 26 --epochs 1:20 \
@@ -11,6 +11,12 @@ search: $(VENV)/.ready ## search the bundled digits: the best architectures, the
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest
+
+parity: $(VENV)/.ready-parity ## also install the libraries that published networks are held against
+$(VENV)/.ready-parity: $(VENV)/.ready-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parity]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'timm>=1.0.20,<2'
+	touch $@
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .

@@ -97,11 +97,17 @@ def _activated(kind: str, spec: Normed, place: Place) -> Tally:
 
 
 def _blocks(blocks: tuple[Block, ...], place: Place) -> list[Tally]:
-    """Runs of the same block are counted once and multiplied."""
+    """Equal blocks are counted once."""
     counts: list[Tally] = []
+    known: dict[Block, Tally] = {}
     previous: Block | None = None
     for block in blocks:
-        counts.append(counts[-1] if block is previous else _block(block, place))
+        if block is previous:  # the repeated block of most networks: not even its hash is needed
+            counts.append(counts[-1])
+            continue
+        if block not in known:
+            known[block] = _block(block, place)
+        counts.append(known[block])
         previous = block
     return counts
 

@@ -15,6 +15,7 @@ from nas.feasible import Priced, Pricing
 from nas.nodes import Const, Genome, Group, Pick, Times
 
 OTHER_KIND = 4.0  # how far apart two kinds of mixer, embedding or head are; a factor of e in a number is 1
+FLAG = 0.25  # how far apart two settings of a flag are
 KIN = (  # mixers that stand in for each other; half as far apart
     {"attention", "conv_attention"},
     {"token_mlp", "token_linear", "gated_mlp", "multi_axis_mlp", "random_mixing"},
@@ -164,7 +165,9 @@ def _sequence(parts: Sequence[Any], value: Any, options: list[int]) -> float:
 def _apart(ours: Any, theirs: Any) -> float:
     if theirs is MISSING or ours == theirs:
         return 0.0
-    if isinstance(ours, int | float) and isinstance(theirs, int | float) and not isinstance(ours, bool):
+    if isinstance(ours, bool):
+        return FLAG
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
         return abs(math.log(ours / theirs)) if ours > 0 and theirs > 0 else 1.0
     if isinstance(ours, Checked) and type(ours) is type(theirs):
         fields = dataclasses.fields(ours)
