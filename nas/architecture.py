@@ -200,6 +200,9 @@ class Architecture(Checked):
             embedding = stage.embedding
             side = out_side(side, embedding.kernel, embedding.stride, embedding.padding)
             yield from self._block_faults(path, stage, Place(stage.width, side, self._extra(index)))
+        width = self.stages[-1].width
+        if not self.head.own_faults() and self.head.mlp_ratio and not self.head.hidden(width):
+            yield "head.mlp_ratio", f"{self.head.mlp_ratio} of width {width} leaves no hidden channel"
 
     def _block_faults(self, path: str, stage: Stage, place: Place) -> Iterator[Fault]:
         seen: set[int] = set()

@@ -1,7 +1,7 @@
 """How weights start: ours, the published schemes, and one that puts all networks on one footing.
 
-What every scheme but "torch" does: biases of linear layers 0, position tables and class tokens truncated normal 0.02.
-gMLP's gates start as identity in all but "level" (weights normal 1e-6, bias 1), as does every layer scale at its value.
+What every scheme but "torch" does: biases of linear layers 0, position tables and class tokens truncated normal 0.02,
+gMLP's gates as identity (weights normal 1e-6, bias 1) but in "level".
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _trunc_normal_all(model: nn.Module) -> None:
 def _jax(model: nn.Module) -> None:
     """Xavier-uniform, MLP biases normal 1e-6, LeCun-normal patches, class token and classifier 0.
 
-    ViT's Flax code, and timm's for MLP-Mixer and gMLP (Flax's Mixer has LeCun-normal for Xavier).
+    As timm has them for ViT, MLP-Mixer and gMLP, q, k and v one matrix (Flax's Mixer has LeCun-normal for Xavier).
     """
     _xavier(model)
     for module in model.modules():
@@ -71,12 +71,11 @@ def _jax(model: nn.Module) -> None:
                 if layer.bias is not None:
                     nn.init.normal_(layer.bias, std=1e-6)
         elif isinstance(module, ConvEmbedding):
-            fan_in = module.conv.weight[0].numel()
-            nn.init.trunc_normal_(module.conv.weight, std=fan_in**-0.5 / 0.87962566)  # the std that truncation leaves
+            std = module.conv.weight[0].numel() ** -0.5 / 0.87962566  # cutting at two std leaves fan_in^-0.5
+            nn.init.trunc_normal_(module.conv.weight, std=std, a=-2 * std, b=2 * std)
             _zero(module.conv.bias)
             _zero(module.class_token)
-    for layer in _linears(model.get_submodule("classifier")):
-        nn.init.zeros_(layer.weight)
+    nn.init.zeros_(_linears(model.get_submodule("classifier"))[-1].weight)
 
 
 def _torch(model: nn.Module) -> None:

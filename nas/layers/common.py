@@ -63,7 +63,8 @@ class StdLayerNorm(nn.Module):
     def forward(self, x_BNC: Tensor) -> Tensor:
         """BNC to BNC."""
         centred_BNC = x_BNC - x_BNC.mean(dim=2, keepdim=True)
-        std_BN1 = centred_BNC.square().mean(dim=2, keepdim=True).sqrt()
+        variance_BN1 = centred_BNC.square().mean(dim=2, keepdim=True)
+        std_BN1 = variance_BN1.clamp_min(1e-24).sqrt()  # the root has no gradient at 0
         return torch.addcmul(self.bias, centred_BNC / (std_BN1 + self.eps), self.weight)
 
 

@@ -49,7 +49,7 @@ class RandomMixer(nn.Module):
 
 
 class GatedMlpMixer(nn.Module):
-    """Linear, GELU, the spatial gate, linear (arXiv 2105.08050); the gate starts as identity."""
+    """Linear, GELU, the spatial gate, linear (arXiv 2105.08050)."""
 
     def __init__(self, width: int, half: int, tokens: int) -> None:
         super().__init__()

@@ -6,14 +6,14 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nas.checked import Checked, Fault
-from nas.errors import ArchitectureError, InputError
+from nas.errors import ArchitectureError, InputError, NasError
 from nas.tally import Place, Tally
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Mixer(Checked):
     def class_of(cls, body: dict[str, Any]) -> type[Checked]:
         """The class of a kind. Raises: ArchitectureError naming the known kinds."""
         kind = body.pop("kind", None)
-        if kind not in MIXERS:
+        if isinstance(kind, str) and kind not in MIXERS:
             load_outside()
         if not isinstance(kind, str) or kind not in MIXERS:
             hint = f"; a mixer of your own is found through {MODULES_VARIABLE}"
@@ -100,12 +100,20 @@ def load_outside() -> None:
     for name in filter(None, (part.strip() for part in os.environ.get(MODULES_VARIABLE, "").split(","))):
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.append(here)
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise InputError(f"{MODULES_VARIABLE}: module {name!r} cannot be imported: {error}") from error
+        _loaded(partial(importlib.import_module, name), f"{MODULES_VARIABLE}: module {name!r} cannot be imported")
     for point in entry_points(group=ENTRY_POINTS):
-        point.load()
+        _loaded(point.load, f"{ENTRY_POINTS}: {point.name} = {point.value} cannot be imported")
+
+
+def _loaded(load: Callable[[], object], failed: str) -> None:
+    try:
+        load()
+    except NasError:
+        raise
+    except ImportError as error:
+        raise InputError(f"{failed}: {error}") from error
+    except Exception as error:  # a module of somebody else's may raise anything
+        raise InputError(f"{failed}: {type(error).__name__}: {error}") from error
 
 
 def head_faults(head_width: int, width: int) -> Iterator[Fault]:

@@ -39,7 +39,7 @@ class MultiAxisMlp(Mixer):
                 yield field, f"the {place.side}x{place.side} map is no multiple of {size}"
 
     def cost_at(self, place: Place) -> Tally:
-        """10C^2 + 18C + b^4 + b^2 + g^4 + g^2 parameters."""
+        """10C^2 + 17C + b^4 + b^2 + g^4 + g^2 parameters."""
         width, tokens = place.width, place.tokens
         numbers, layer = tokens * width, norm("layer", place)
         branch = layer.plus(

@@ -8,7 +8,9 @@ names for (CvT is not in timm) is an error that names the ones it has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +52,10 @@ def load_as(architecture: Architecture, family: str, state: Mapping[str, Any], s
     if best.mismatches:
         where = f"as {source} names it" if source else f"by the names of {', '.join(NAMINGS[family])}"
         raise InputError(f"these weights are not of this {family} {where}: {best.report()}")
-    model = build(architecture, num_classes=best.classes)
-    model.load_state_dict(best.ours)
-    return model.eval()
+    with torch.device("meta"):
+        model = build(architecture, num_classes=best.classes)
+    model.load_state_dict(best.ours, assign=True)
+    return model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
 
 def translate_back(model: Backbone, family: str, source: str) -> dict[str, Tensor]:
@@ -74,30 +77,51 @@ def translate_back(model: Backbone, family: str, source: str) -> dict[str, Tenso
             raise InputError(f"{family} cannot be written by the names of {source}: {part.names[0]} needs its heads")
         names = _names(naming, part, leaf)
         pieces = split(value, part.shares) if len(names) > 1 else [value]
-        theirs |= {name: back(piece).contiguous() for name, piece in zip(names, pieces, strict=True)}
+        theirs |= {
+            name: back(piece).clone(memory_format=torch.contiguous_format)
+            for name, piece in zip(names, pieces, strict=True)
+        }
     return theirs
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors, .npz or torch file. Nothing is unpickled. Raises: InputError."""
+def read(path: str | Path) -> dict[str, Any]:
+    """The tensors of a .safetensors, .npz or torch file. Nothing is unpickled. Raises: InputError naming the file."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: {os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)}")
+    reader, kind = READERS.get(path.suffix, (_read_torch, "torch file of tensors alone"))
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        if path.suffix == ".npz":
-            import numpy
-
-            with numpy.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        body = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or _first_line(error)}") from error
-    except Exception as error:  # every reader has errors of its own, and none means anything but a bad file
-        raise InputError(f"{path} holds no weights that can be read safely: {_first_line(error)}") from error
+        body = reader(path)
+    except PermissionError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except Exception as error:  # every reader has errors of its own, and all of them mean a file of another kind
+        raise InputError(f"{path} is no {kind}: holds no weights that can be read safely") from error
     if not isinstance(body, dict):
         raise InputError(f"{path} holds a {type(body).__name__}, not a state dict")
     return body
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _read_npz(path: Path) -> Any:
+    import numpy
+
+    with path.open("rb") as file, numpy.load(file, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def _read_torch(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    ".safetensors": (_read_safetensors, "safetensors file"),
+    ".npz": (_read_npz, ".npz file of arrays alone"),
+}
 
 
 class _Attempt:
@@ -143,15 +167,18 @@ class _Attempt:
         if absent or not names:
             self.missing += absent or [f"(a name for {key})"]
             return
-        try:
-            pieces = [WAYS[part.way].to_ours(tensors[name]) for name in names]
-            value = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
-        except (RuntimeError, IndexError):
-            value = tensors[names[0]]
-        if value.shape != like.shape:
-            self.misshapen.append(f"{names[0]} {tuple(tensors[names[0]].shape)} for our {key} {tuple(like.shape)}")
-        else:
-            self.ours[key] = value.to(like.dtype).contiguous()
+        pieces = [_piece(tensors[name], part) for name in names]
+        wanted = [like.shape] if len(names) == 1 else [piece.shape for piece in split(like, part.shares)]
+        wrong = [
+            f"{name} {tuple(tensors[name].shape)} for our {key} {tuple(like.shape)}"
+            for name, piece, shape in zip(names, pieces, wanted, strict=True)
+            if piece is None or piece.shape != shape
+        ]
+        self.misshapen += wrong
+        if not wrong:
+            fitting = [piece for piece in pieces if piece is not None]
+            value = torch.cat(fitting) if len(fitting) > 1 else fitting[0]
+            self.ours[key] = value.to(like.dtype).clone(memory_format=torch.contiguous_format)
 
     def report(self) -> str:
         kinds = {"missing": self.missing, "unknown": self.unknown, "of another shape": self.misshapen}
@@ -160,6 +187,17 @@ class _Attempt:
             for kind, keys in kinds.items()
             if keys
         )
+
+
+def _piece(tensor: Tensor, part: Theirs) -> Tensor | None:
+    """Their tensor in our layout; None where it cannot be brought there."""
+    axis = {"heads_in": -1, "heads_out": 1}.get(part.way)
+    if axis is not None and tensor.ndim == 3 and tensor.shape[axis] != part.head_width:
+        return None
+    try:
+        return WAYS[part.way].to_ours(tensor)
+    except (RuntimeError, IndexError):
+        return None
 
 
 def _namings(family: str, source: str | None) -> tuple[Naming, ...]:
@@ -190,15 +228,19 @@ def _names(naming: Naming, part: Theirs, leaf: str) -> list[str]:
     return [f"{name}{naming.separator}{last}" if last else name for name in part.names]
 
 
-def _unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    for wrapper in WRAPPERS:
-        if isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
+def _unwrapped(state: Any) -> dict[str, Tensor]:
+    while isinstance(state, Mapping) and (inner := next((name for name in WRAPPERS if _holds(state, name)), None)):
+        state = state[inner]
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise InputError("these weights are no state dict: tensors by name are expected")
     tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError("these weights hold no tensors by name")
+    for name, value in tensors.items():
+        if value.layout is not torch.strided or value.is_complex() or value.is_quantized:
+            raise InputError(f"these weights hold {name} as a tensor that is not dense and real")
     return tensors
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _holds(state: Mapping[Any, Any], name: str) -> bool:
+    return isinstance(state.get(name), Mapping)

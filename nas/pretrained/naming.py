@@ -17,12 +17,14 @@ class Theirs:
         way: of `nas.pretrained.ways.WAYS`.
         shares: rows of each of `names`, as a proportion.
         leaves: our last names that they spell differently ("weight": "gamma").
+        head_width: of attention whose heads are an axis of their own; 0 where they are not.
     """
 
     names: tuple[str, ...]
     way: str = "same"
     shares: tuple[int, ...] = (1,)
     leaves: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    head_width: int = 0
 
 
 Table = Mapping[str, str | Theirs]

@@ -71,6 +71,19 @@ _SCALE = {"weight": "scale"}
 
 def _flax_vit(prefix: str = "") -> Naming:
     attention, mlp = "MultiHeadDotProductAttention_1/", "MlpBlock_3/Dense_"
+    qkv = tuple(attention + part for part in ("query", "key", "value"))
+
+    def inside(block: Block) -> Table:
+        heads = block.mixer.head_width if isinstance(block.mixer, Attention) else 0
+        return {
+            "mix.0": _as("LayerNorm_0", "same", **_SCALE),
+            "mlp.0": _as("LayerNorm_2", "same", **_SCALE),
+            "mix.1.qkv": Theirs(qkv, "heads_in", (1, 1, 1), {"weight": "kernel"}, heads),
+            "mix.1.out": Theirs((attention + "out",), "heads_out", (1,), {"weight": "kernel"}, heads),
+            "mlp.1.0": mlp + "0",
+            "mlp.1.2": mlp + "1",
+        }
+
     return Naming(
         stem={
             "conv": _as(prefix + "embedding", "hwio", weight="kernel"),
@@ -78,16 +91,7 @@ def _flax_vit(prefix: str = "") -> Naming:
             "position": prefix + "Transformer/posembed_input/pos_embedding",
         },
         block=prefix + "Transformer/encoderblock_{b}",
-        inside={
-            "mix.0": _as("LayerNorm_0", "same", **_SCALE),
-            "mlp.0": _as("LayerNorm_2", "same", **_SCALE),
-            "mix.1.qkv": _fused(
-                *(attention + part for part in ("query", "key", "value")), way="heads_in", weight="kernel"
-            ),
-            "mix.1.out": _as(attention + "out", "heads_out", weight="kernel"),
-            "mlp.1.0": mlp + "0",
-            "mlp.1.2": mlp + "1",
-        },
+        inside=inside,
         end={"norm": _as(prefix + "Transformer/encoder_norm", "same", **_SCALE), "classifier": prefix + "head"},
         separator="/",
         default=_FLAX,
@@ -157,46 +161,46 @@ def _res_mlp(patch: str, tokens: str, mlp: str, scales: tuple[str, str], way: st
     )
 
 
-def _pool_former(**parts: str) -> Mapping[str, str | Theirs]:
+def _pool_former(norms: str, scales: str, mlp: tuple[str, str]) -> dict[str, str | Theirs]:
+    """`norms` and `scales` hold a place for 1 or 2."""
     return {
-        "mix.0": parts["norm1"],
-        "mlp.0": parts["norm2"],
-        "mix.2.scale": parts["scale1"],
-        "mlp.2.scale": parts["scale2"],
-        "mlp.1.0": _as(parts["mlp1"], "pointwise"),
-        "mlp.1.2": _as(parts["mlp2"], "pointwise"),
-        "mix.1.qkv": "token_mixer.qkv",
-        "mix.1.out": "token_mixer.proj",
-        "mix.1.linear": "token_mixer.fc",
+        "mix.0": norms.format(1),
+        "mlp.0": norms.format(2),
+        "mix.2.scale": scales.format(1),
+        "mlp.2.scale": scales.format(2),
+        "mlp.1.0": _as(mlp[0], "pointwise"),
+        "mlp.1.2": _as(mlp[1], "pointwise"),
     }
 
 
-_POOLFORMER = {"norm1": "norm1", "norm2": "norm2", "mlp1": "mlp.fc1", "mlp2": "mlp.fc2"}
+_MLP_NAMES = ("mlp.fc1", "mlp.fc2")
 _OFFICIAL_POOLFORMER = Naming(
     stem={"conv": "patch_embed.proj"},
     embedding={"conv": "network.{down}.proj", "position": _as("network.{table}.pos_embed", "map")},
     block="network.{body}.{b}",
-    inside=_pool_former(**_POOLFORMER, scale1="layer_scale_1", scale2="layer_scale_2"),
+    inside={
+        **_pool_former("norm{}", "layer_scale_{}", _MLP_NAMES),
+        "mix.1.qkv": "token_mixer.qkv",
+        "mix.1.out": "token_mixer.proj",
+        "mix.1.linear": "token_mixer.fc",
+    },
     end=_END,
 )
 _TIMM_POOLFORMER = Naming(
     stem={"conv": "stem.conv"},
     embedding={"conv": "stages.{s}.downsample.conv"},
     block="stages.{s}.blocks.{b}",
-    inside=_pool_former(**_POOLFORMER, scale1="layer_scale1.scale", scale2="layer_scale2.scale"),
+    inside=_pool_former("norm{}", "layer_scale{}.scale", _MLP_NAMES),
     end={"norm": "head.norm", "classifier": "head.fc"},
 )
 _HF_POOLFORMER = Naming(
     stem={"conv": "poolformer.encoder.patch_embeddings.{s}.projection"},
     block="poolformer.encoder.block.{s}.{b}",
-    inside=_pool_former(
-        norm1="before_norm",
-        norm2="after_norm",
-        mlp1="output.conv1",
-        mlp2="output.conv2",
-        scale1="layer_scale_1",
-        scale2="layer_scale_2",
-    ),
+    inside={
+        **_pool_former("{}", "layer_scale_{}", ("output.conv1", "output.conv2")),
+        "mix.0": "before_norm",
+        "mlp.0": "after_norm",
+    },
     end={"norm": "norm", "classifier": "classifier"},
 )
 

@@ -79,7 +79,7 @@ def _mlps() -> Iterator[Published]:
 
 def _attention() -> Iterator[Published]:
     for name, width, top1 in (("tiny", 192, 72.2), ("small", 384, 79.8), ("base", 768, 81.8)):
-        yield Published(f"deit-{name}", "DeiT", 2021, "arXiv 2012.12877", partial(vit, width, 12), top1)
+        yield Published(f"deit-{name}", "DeiT", 2020, "arXiv 2012.12877", partial(vit, width, 12), top1)
     for name, side, top1 in (("vit-b16", 224, 79.67), ("vit-b16-384", 384, 77.9)):
         yield Published(name, "ViT", 2020, "arXiv 2010.11929", partial(vit, 768, 12, resolution=side), top1, init="jax")
     for name, depths, top1 in (

@@ -663,7 +663,9 @@ def test_a_range_has_both_ends_where_the_step_meets_them():
 def test_an_unknown_field_is_refused_with_the_known_ones():
     cls = Attention
 
-    with pytest.raises(SpaceError, match=r"^of\(Attention\): unknown field 'heads'; known: head_width, qkv_bias, out_bias, reduction$"):
+    with pytest.raises(
+        SpaceError, match=r"^of\(Attention\): unknown field 'heads'; known: head_width, qkv_bias, out_bias, reduction$"
+    ):
         of(cls, heads=one_of(1, 2))
 
 

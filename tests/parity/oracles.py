@@ -1,10 +1,11 @@
 """Other libraries' models, to hold ours against: built without downloads, with random weights, in eval mode."""
 
+import functools
 import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -14,6 +15,9 @@ from unittest.mock import patch
 import torch
 from conftest import require  # type: ignore[import-not-found]
 from torch import nn
+
+from nas import build, zoo
+from nas.model import Backbone
 
 TIMM_TAKES = (  # what timm imports from torchvision as it starts
     "torchvision",
@@ -96,6 +100,19 @@ def transformers_model(kind: str, **config: Any) -> nn.Module:
     settings = getattr(library, f"{kind}Config")(**config)
     model: nn.Module = getattr(library, f"{kind}ForImageClassification")(settings)
     return model.eval()
+
+
+def on_meta(make: Callable[..., nn.Module], *arguments: Any, **options: Any) -> dict[str, torch.Tensor]:
+    """State dict of a model that is made here without numbers: names and shapes at any size."""
+    with torch.device("meta"):
+        return make(*arguments, **options).state_dict()
+
+
+@functools.cache
+def full_size(name: str) -> Backbone:
+    """The published network of this name, shapes without numbers."""
+    with torch.device("meta"):
+        return build(zoo.get(name), num_classes=zoo.entry(name).classes).eval()
 
 
 @torch.no_grad()
