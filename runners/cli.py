@@ -42,7 +42,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def search(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE.toml]", help="Search file; options override it")] = None,
     space: Annotated[
-        str | None, typer.Option(help="metaformer, cvt, cvt13-nas, isotropic, or MODULE:NAME of your own [default: metaformer]")
+        str | None,
+        typer.Option(help="metaformer, cvt, cvt13-nas, isotropic, or MODULE:NAME of your own [default: metaformer]"),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, hf:HUB_ID_OR_DIRECTORY or folder:DIRECTORY [default: digits]")
@@ -99,7 +100,10 @@ def search(
         str | None, typer.Option(help="MODULE:FUNCTION with it: (candidate) -> costs known before")
     ] = None,
     start: Annotated[
-        list[str] | None, typer.Option(help="Architecture to try first, a published name or FILE.json; scaled into the space and the limits")
+        list[str] | None,
+        typer.Option(
+            help="Architecture to try first, a published name or FILE.json; scaled into the space and the limits"
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Images a step [default: 16 to 128 by the size of the data]")

@@ -85,3 +85,19 @@ def _places(architecture: Architecture) -> list[dict[str, int]]:
         index += 1
         places.append(place)
     return places
+
+
+def fused(*names: str, shares: tuple[int, ...] | None = None, way: str = "same", **leaves: str) -> Theirs:
+    """Parts that we keep joined by rows."""
+    return Theirs(names, way, shares or (1,) * len(names), leaves)
+
+
+def at(name: str, way: str, **leaves: str) -> Theirs:
+    """One part with a way or leaves of its own."""
+    return Theirs((name,), way, (1,), leaves)
+
+
+MLP: Table = {"mlp.1.0": "mlp.fc1", "mlp.1.2": "mlp.fc2"}
+NORMS: Table = {"mix.0": "norm1", "mlp.0": "norm2"}
+END: Table = {"norm": "norm", "classifier": "head"}
+TOKENS: Table = {"class_token": "cls_token", "position": "pos_embed"}
