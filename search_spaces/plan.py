@@ -10,6 +10,7 @@ from nas.mixers import (
     ConvAttention,
     DepthwiseConv,
     Identity,
+    MultiAxisMlp,
     Pooling,
     RandomMixing,
     SeparableConv,
@@ -82,8 +83,8 @@ def conv_attention(stage: StagePlan, most: int = 28) -> Make:
 def mixers(stage: StagePlan, *, published: bool = False) -> Choice:
     """Every mixer of the MetaFormer and CvT lines that a map of this size takes, and those from outside.
 
-    `published` offers the projections of MetaFormer's own attention (no bias in q, k, v), its spatial FC and its
-    random mixing too.
+    `published` offers the projections of MetaFormer's own attention (no bias in q, k, v), its spatial FC and random
+    mixing, and MAXIM's gated MLP too.
     """
     options: list[Any] = [
         Identity(),
@@ -96,4 +97,6 @@ def mixers(stage: StagePlan, *, published: bool = False) -> Choice:
         options.append(Attention(head_width=stage.head_width, qkv_bias=not published))
     if published and stage.side <= 28:
         options += [TokenLinear(bias=False), RandomMixing()]
+    if published and (size := next((size for size in (8, 7, 6, 5, 4) if stage.side % size == 0), None)):
+        options.append(MultiAxisMlp(block=size, grid=size))
     return one_of(*options, *(cls.choices() for cls in outside()))

@@ -106,7 +106,7 @@ def test_metaformer_searches_mixer_depth_width_mlp_ratio_and_norm_of_every_stage
         for field in ("mixer", "depth", "width", "mlp_ratio", "norm"):
             assert all(len(genes[f"{style}stages.{index}.{field}"]) > 1 for style in styles)
     mixers = set().union(*(genes[f"{styles[0]}stages.{index}.mixer"] for index in range(stages)))
-    published = {"token_linear", "random_mixing"} if resolution == 224 else set()
+    published = {"token_linear", "random_mixing", "multi_axis_mlp"} if resolution == 224 else set()
     assert mixers == {
         *("identity", "pooling", "depthwise_conv", "separable_conv", "attention", "conv_attention"),
         *published,
