@@ -11,6 +11,14 @@ from typing import NamedTuple
 
 NORMS = ("none", "layer", "batch", "group", "affine", "std_layer")
 ACTIVATIONS = ("gelu", "quick_gelu", "relu", "star_relu", "squared_relu")
+_KEPT_BY_NORMS = {  # copies of the tokens, numbers a token, numbers a channel, numbers in all
+    "layer": (1, 2, 0, 0),
+    "std_layer": (2, 2, 0, 0),
+    "batch": (1, 0, 2, 0),
+    "group": (1, 0, 0, 2),
+    "affine": (1, 0, 0, 0),
+}
+_KEPT_BY_ACTIVATIONS = {"none": 0, "relu": 0, "gelu": 1, "squared_relu": 1, "quick_gelu": 2, "star_relu": 2}
 
 
 class Place(NamedTuple):
@@ -67,20 +75,14 @@ def norm(kind: str, place: Place, *, bias: bool = True) -> Tally:
     if kind == "none":
         return Tally()
     tokens, width = place.tokens, place.width
-    kept = {
-        "layer": tokens * width + 2 * tokens,
-        "std_layer": 2 * tokens * width + 2 * tokens,
-        "batch": tokens * width + 2 * width,
-        "group": tokens * width + 2,
-        "affine": tokens * width,
-    }[kind]
+    copies, by_token, by_channel, once = _KEPT_BY_NORMS[kind]
+    kept = copies * tokens * width + by_token * tokens + by_channel * width + once
     return Tally((1 + bias) * width, 0, kept)
 
 
 def activation(kind: str, numbers: int) -> Tally:
     """An activation over `numbers` values; ReLU keeps its output, which the next layer keeps anyway."""
-    kept = {"none": 0, "relu": 0, "gelu": 1, "squared_relu": 1, "quick_gelu": 2, "star_relu": 2}[kind] * numbers
-    return Tally(2 if kind == "star_relu" else 0, 0, kept)
+    return Tally(2 if kind == "star_relu" else 0, 0, _KEPT_BY_ACTIVATIONS[kind] * numbers)
 
 
 def out_side(side: int, kernel: int, stride: int, padding: int) -> int:
