@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Self
 
 from nas.errors import ArchitectureError
@@ -126,6 +127,10 @@ class Checked:
 
     def own_faults(self) -> bool:
         """Whether one of this value's own fields breaks its rule (children apart)."""
+        return self._own_faults
+
+    @cached_property
+    def _own_faults(self) -> bool:
         return any(field.metadata["rule"](getattr(self, field.name)) for field in dataclasses.fields(self))
 
     @classmethod
@@ -197,7 +202,11 @@ def _read_list(part: type[Checked], value: Any, path: str, faults: list[Fault]) 
     if not isinstance(value, list):
         faults.append((path, f"a list is expected, not {value!r}"))
         return None
-    return tuple(read(part, body, f"{path}[{index}]", faults) for index, body in enumerate(value))
+    values: list[Any] = []
+    for index, body in enumerate(value):  # equal neighbours are one value, whose faults are told once
+        same = index > 0 and body == value[index - 1]
+        values.append(values[-1] if same else read(part, body, f"{path}[{index}]", faults))
+    return tuple(values)
 
 
 def _jsonable(value: Any) -> Any:

@@ -52,7 +52,7 @@ def parts(
     architecture: Architecture, *, resolution: int | None = None, num_classes: int = 1000, in_channels: int = 3
 ) -> dict[str, Tally]:
     """The count of every stage and of the head, by name ("stages[0]", ..., "head"); their sum is the network."""
-    architecture = architecture.at(resolution or architecture.resolution)
+    architecture = architecture.at(architecture.resolution if resolution is None else resolution)
     width, side, counts = in_channels, architecture.resolution, {}
     for index, (stage, place) in enumerate(zip(architecture.stages, architecture.places, strict=True)):
         count = _embedding(stage.embedding, width, side, place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import textwrap
 from collections.abc import Iterator
 
 from nas.architecture import Architecture, Block, Embedding, Head, Normed, Stage
@@ -11,11 +12,11 @@ from nas.checked import Checked
 from nas.costs import parts
 from nas.tally import Place, Tally
 
-BAR = 20  # characters of a full bar
+BAR = 16  # characters of a full bar
 
 
-def text(architecture: Architecture, *, num_classes: int = 1000, in_channels: int = 3) -> str:
-    """The architecture as lines for a terminal, with each stage's share of parameters and MACs."""
+def text(architecture: Architecture, *, num_classes: int = 1000, in_channels: int = 3, width: int = 120) -> str:
+    """The architecture as lines of at most `width` for a terminal, with each stage's share of parameters and MACs."""
     counts = parts(architecture, num_classes=num_classes, in_channels=in_channels)
     total = Tally().plus(*counts.values())
     side = architecture.resolution
@@ -23,7 +24,8 @@ def text(architecture: Architecture, *, num_classes: int = 1000, in_channels: in
     for index, (stage, place) in enumerate(zip(architecture.stages, architecture.places, strict=True)):
         count = counts[f"stages[{index}]"]
         lines.append(f"├ stage {index + 1}: {_map(place)}{_shares(count, total)}")
-        lines += [f"│   {line}" for line in _stage(stage, place)]
+        for line in _stage(stage, place):
+            lines += textwrap.wrap(line, max(40, width), initial_indent="│   ", subsequent_indent="│       ")
     lines.append(f"├ head{_shares(counts['head'], total)}")
     lines.append(f"│   {_head(architecture.head, num_classes)}")
     lines.append(f"╰ {total.params:,} parameters, {total.macs / 1e9:.4g} GMACs" + _frozen(total))
@@ -31,7 +33,7 @@ def text(architecture: Architecture, *, num_classes: int = 1000, in_channels: in
 
 
 def _map(place: Place) -> str:
-    return f"{place.side}x{place.side}x{place.width}" + (" and a class token" if place.extra else "")
+    return f"{place.side}x{place.side}x{place.width}" + (" + class token" if place.extra else "")
 
 
 def _shares(count: Tally, total: Tally) -> str:

@@ -68,7 +68,8 @@ def unknown(what: str, name: str, known: Sequence[str], *, listed_by: str | None
     """The one way to say that a name is unknown: it lists the nearest and the known ones (or the command that does)."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=3, cutoff=0.6)
+    lower = {each.lower(): each for each in known}
+    near = [lower[each] for each in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     rest = f"`{listed_by}` lists the {len(known)} known ones" if listed_by else f"known: {', '.join(known)}"
     return InputError(f"unknown {what} {name!r}: {hint}{rest}")

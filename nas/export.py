@@ -111,7 +111,7 @@ def check_target(target: Path, *, force: bool) -> None:
     names = {path.name for path in target.iterdir()} if target.is_dir() else set()
     ours = set(FILES) - {"metrics.json"} <= names <= set(FILES)  # imported weights have no metrics
     if not (ours and force):
-        raise InputError(f"{target} exists; {'--force replaces an export' if ours else 'and is no export of ours'}")
+        raise InputError(f"{target} exists{'; --force replaces an export' if ours else ' and is no export of ours'}")
 
 
 def load_exported(folder: Path) -> tuple[Backbone, dict[str, Any]]:

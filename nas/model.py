@@ -70,10 +70,12 @@ def build(
 
     `drop_path` is the rate of the last block; it grows linearly from 0 over the blocks. `init` is a scheme of
     `nas.initialise` ("level" for scores at initialisation; `nas.zoo` knows the published one of a network).
-    Raises: ArchitectureError when the resolution does not fit, InputError for a network of over 4e9 parameters or an
-    unknown scheme.
+    Raises: ArchitectureError when the resolution does not fit, InputError for a network of over 4e9 parameters, an
+    unknown scheme, or no class or channel.
     """
-    architecture = architecture.at(resolution or architecture.resolution)
+    if num_classes < 1 or in_channels < 1:
+        raise InputError(f"{num_classes} classes on {in_channels} channels: at least 1 of each is needed")
+    architecture = architecture.at(architecture.resolution if resolution is None else resolution)
     total = cost(architecture, num_classes=num_classes, in_channels=in_channels)
     params = total.params + total.frozen_params
     if params > LARGEST:

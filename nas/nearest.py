@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
@@ -42,24 +43,40 @@ class Start:
 
 
 def starting_point(pricing: Pricing, value: Any) -> Start:
-    """`value` itself where it is in the space and within the limits; else the largest member like it, scaled down.
+    """`value` itself where it is in the space and within the limits; else a member like it, scaled down.
 
+    Of the scales within the limits it is the one that shrinks neither width nor depth more than it must.
     Only architectures are scaled; another value over the limits is given back as it is. Raises: SpaceError for such a
     value that is not in the space, InputError when no scale of an architecture comes within the limits.
     """
     try:
         priced = pricing.price(pricing.space.encode(value))
     except (SpaceError, ArchitectureError):
-        if not isinstance(value, Architecture):
+        if not isinstance(value, Architecture) or not _holds_architectures(pricing):
             raise
     else:
         if not (priced.excess and isinstance(value, Architecture)):
             return Start(priced.genome, exact=True)
     fitting = [found for depth in DEPTHS if (found := _widest(pricing, value, depth))]
-    if not fitting:
-        limits = ", ".join(map(str, pricing.limits)) or "what is legal"
-        raise InputError(f"nothing like it is within {limits} in this space")
-    return max(fitting, key=lambda found: found[0])[1]
+    if fitting:  # neither the width nor the depth shall bear it alone
+        return max(fitting, key=lambda found: (min(found[1].width, found[1].depth), found[0]))[1]
+    return _walked(pricing, value)
+
+
+def _holds_architectures(pricing: Pricing) -> bool:
+    return isinstance(pricing.space.decode(pricing.space.sample(random.Random(0))), Architecture)
+
+
+def _walked(pricing: Pricing, value: Architecture) -> Start:
+    """From the smallest scale, mutated until it is within the limits."""
+    width, depth, rng = WIDTHS[-1], DEPTHS[-1], random.Random(0)
+    here = _price(pricing, nearest(pricing, scaled(value, width, depth)))
+    for start in (here, *(pricing.price(pricing.space.sample(rng)) for _ in range(8))):
+        there = start and pricing.walk_down(start, rng, lambda _: True)
+        if there is not None and not there.excess:
+            return Start(there.genome, exact=False, width=width, depth=depth)
+    limits = ", ".join(map(str, pricing.limits)) or "what is legal"
+    raise InputError(f"nothing like it is within {limits} in this space")
 
 
 def _widest(pricing: Pricing, value: Architecture, depth: float) -> tuple[float, Start] | None:
@@ -181,4 +198,6 @@ def _kinship(ours: type, theirs: type) -> float:
     if ours is theirs:
         return 0.0
     kinds = {getattr(ours, "kind", None), getattr(theirs, "kind", None)}
+    if "identity" in kinds:  # mixing nothing stands in for nothing
+        return 1.5 * OTHER_KIND
     return OTHER_KIND / 2 if any(kinds <= kin for kin in KIN) else OTHER_KIND

@@ -11,9 +11,10 @@ from nas.architecture import Architecture, Block, Embedding, Stage
 from nas.audit import traced_macs
 from nas.costs import cost
 from nas.errors import SpaceError
-from nas.mixers import Mixer
+from nas.mixers import MIXERS, Mixer
 from nas.model import build
 from nas.space import Space, of, one_of
+from nas.tally import Place
 
 
 def check_mixer(mixer: Mixer, *, width: int = 16, side: int = 8) -> None:
@@ -23,7 +24,9 @@ def check_mixer(mixer: Mixer, *, width: int = 16, side: int = 8) -> None:
     costs what its formula says (parameters and MACs, by trace), and survives JSON and a space.
     Raises: AssertionError saying what is broken.
     """
+    assert MIXERS.get(mixer.kind) is type(mixer), f"{mixer.kind}: the class is not registered; put @register above it"
     torch.manual_seed(0)
+    _check_shape(mixer, Place(width, side))
     architecture = _around(mixer, width, side)
     model = build(architecture, num_classes=5)
     images, classes = torch.randn(4, 3, 2 * side, 2 * side), torch.tensor([0, 1, 2, 3])
@@ -40,6 +43,19 @@ def check_mixer(mixer: Mixer, *, width: int = 16, side: int = 8) -> None:
     again = Architecture.from_json(architecture.to_json())
     assert again == architecture, f"{mixer.kind}: JSON gives back {again.stages[0].blocks[0].mixer!r}"
     _check_choices(type(mixer), width, side)
+
+
+def _check_shape(mixer: Mixer, place: Place) -> None:
+    """Tokens keep their shape; a class token is mixed along, or refused by `faults_at`."""
+    token = place._replace(extra=1)
+    refused = any(mixer.faults_at(token))
+    assert mixer.takes_class_token or refused, (
+        f"{mixer.kind}: faults_at lets a class token pass; call super().faults_at"
+    )
+    for each in (place,) if refused else (place, token):
+        x_BNC = torch.randn(2, each.tokens, each.width)
+        mixed = mixer.module(each).eval()(x_BNC)
+        assert mixed.shape == x_BNC.shape, f"{mixer.kind}: {tuple(x_BNC.shape)} becomes {tuple(mixed.shape)}"
 
 
 def _around(mixer: Mixer, width: int, side: int) -> Architecture:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas.errors import NasError, Terminated
+from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
 
 app = typer.Typer(
@@ -211,8 +211,12 @@ def cost(
     network: Annotated[
         str, typer.Argument(metavar="NAME|FILE.json", help="A published network, or an architecture file")
     ],
-    resolution: Annotated[int | None, typer.Option(help="Side of the input in pixels [default: the network's]")] = None,
-    classes: Annotated[int, typer.Option(help="Outputs of the classifier", min=1)] = 1000,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the input in pixels [default: the network's]", min=1)
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Outputs of the classifier [default: as published, else 1000]", min=1)
+    ] = None,
     channels: Annotated[int, typer.Option(help="Channels of the input", min=1)] = 3,
     audit: Annotated[
         bool, typer.Option("--audit", help="Count a second time by tracing the real module with fvcore")
@@ -233,7 +237,7 @@ app.add_typer(zoo_app, name="zoo")
 def zoo(
     context: typer.Context,
     family: Annotated[str | None, typer.Option(help="One family only, as in CvT")] = None,
-    compare: Annotated[bool, typer.Option(help="Also the networks that are no points of our spaces")] = True,
+    compare: Annotated[bool, typer.Option(help="Also networks that are not built here")] = True,
     as_json: Json = False,
 ) -> None:
     """The published networks: family, year, parameters, MACs, reported accuracy, source."""
@@ -241,12 +245,16 @@ def zoo(
         from runners import zoo_commands
 
         zoo_commands.table(family, compare=compare, as_json=as_json, out=out)
+    elif family is not None or as_json:
+        raise InputError(f"options of `nas zoo {context.invoked_subcommand}` go behind its name")
 
 
 @zoo_app.command("show")
 def zoo_show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE.json", help="A published network, or an architecture file")],
-    resolution: Annotated[int | None, typer.Option(help="Side of the input in pixels [default: the network's]")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the input in pixels [default: the network's]", min=1)
+    ] = None,
     classes: Annotated[int | None, typer.Option(help="Outputs of the classifier", min=1)] = None,
     as_json: Json = False,
 ) -> None:

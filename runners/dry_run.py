@@ -13,7 +13,7 @@ from rich.console import Console
 from nas.config import SearchConfig
 from nas.feasible import Feasibility, Pricing
 from nas.objectives import limits_from
-from runners.job_setup import Setup, Training, prepare
+from runners.job_setup import Setup, Training, prepare, starts
 from runners.tables import quantity
 
 TIMED = 3  # feasible networks whose training is timed
@@ -24,6 +24,8 @@ def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
     setup = prepare(config)
     pricing = Pricing(setup.space, setup.costs, limits_from(config.limits))
     survey = pricing.require_feasible(config.seed)
+    err = Console(stderr=True)
+    starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     times = _times(setup, setup.training, pricing) if setup.training is not None else {}
     if as_json:
         sys.stdout.write(json.dumps(_facts(setup, survey) | times) + "\n")

@@ -25,6 +25,7 @@ from nas.nearest import starting_point
 from nas.objectives import limits_from, objectives_from
 from nas.recipe import Recipe
 from nas.space import Space
+from runners.tables import short_architecture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +117,9 @@ def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
             raise InputError(f"--start {name}: {error}") from error
         found.append(setup.space.decode(point.genome))
         if not point.exact:
-            scales = f"width x{point.width:.2g}, depth x{point.depth:.2g}"
-            say(f"start {name}: the nearest point of {config.space} within the limits ({scales}) takes its place")
+            scales, network = f"width x{point.width:.2g}, depth x{point.depth:.2g}", found[-1]
+            shown = short_architecture(network) if isinstance(network, Architecture) else str(network)
+            say(f"start {name}: a point of {config.space} like it takes its place ({scales}): {shown}")
     return found
 
 

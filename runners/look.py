@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import sys
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import search_spaces
+from nas import zoo
 from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
@@ -151,12 +153,14 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
 
 
 def cost_of(
-    name: str, resolution: int | None, classes: int, channels: int, *, audit: bool, as_json: bool, out: Console
+    name: str, resolution: int | None, classes: int | None, channels: int, *, audit: bool, as_json: bool, out: Console
 ) -> None:
     """`nas cost`. Raises: InputError for an unknown network or a resolution that it does not take."""
     architecture = read_architecture(name)
+    if classes is None:
+        classes = zoo.PUBLISHED[name].classes if name in zoo.PUBLISHED else 1000
     try:
-        architecture = architecture.at(resolution or architecture.resolution)
+        architecture = architecture.at(architecture.resolution if resolution is None else resolution)
     except ArchitectureError as error:
         raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
     total = cost_by_formula(architecture, num_classes=classes, in_channels=channels)
@@ -242,5 +246,5 @@ def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
         table.add_section()
     out.print(table)
     for name in rows:
-        module = sys.modules[search_spaces.SPACES[name].__module__]
-        out.print(f"{name}: " + (module.__doc__ or "").partition(": ")[2].strip(), highlight=False)
+        said = inspect.getdoc(search_spaces.SPACES[name]) or ""
+        out.print(f"{name}: {' '.join(said.split())}", highlight=False)

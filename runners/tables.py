@@ -47,7 +47,7 @@ def short_network(trial: Trial) -> str:
     """A candidate in a few words; of a network, the mixer, width x depth of every stage."""
     candidate = trial.candidate
     if isinstance(candidate, Architecture):
-        return " | ".join(_short_stage(stage) for stage in candidate.stages)
+        return short_architecture(candidate)
     return (
         " ".join(f"{name}={value}" for name, value in candidate.items())
         if isinstance(candidate, Mapping)
@@ -55,11 +55,21 @@ def short_network(trial: Trial) -> str:
     )
 
 
+def short_architecture(architecture: Architecture) -> str:
+    """The mixer, width x depth of every stage; what differs from block to block, block by block."""
+    return " | ".join(_short_stage(stage) for stage in architecture.stages)
+
+
 def _short_stage(stage: Stage) -> str:
     kinds = dict.fromkeys(SHORT.get(block.mixer.kind, block.mixer.kind) for block in stage.blocks)
     mixer = stage.blocks[0].mixer
     sizes = [str(getattr(mixer, name)) for name in ("kernel", "size", "kv_kernel") if hasattr(mixer, name)]
-    return f"{'/'.join(kinds)}{''.join(sizes[:1])} {stage.width}x{len(stage.blocks)}"
+    short = f"{'/'.join(kinds)}{''.join(sizes[:1])} {stage.width}x{len(stage.blocks)}"
+    strides = [str(getattr(block.mixer, "kv_stride", 0)) for block in stage.blocks]
+    ratios = [f"{block.mlp_ratio:g}" for block in stage.blocks]
+    return short + "".join(
+        f" {name}{''.join(each)}" for name, each in (("kv", strides), ("r", ratios)) if len(set(each)) > 1
+    )
 
 
 def trial_table(

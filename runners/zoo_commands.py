@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -32,26 +33,34 @@ def table(family: str | None, *, compare: bool, as_json: bool, out: Console) -> 
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    shown = Table("name", "family", "year", title_justify="left")
-    for column in ("params", "MACs", "pixels", "top-1"):
-        shown.add_column(column, justify="right")
-    shown.add_column("source")
+    columns: list[tuple[str, dict[str, Any]]] = [("name", {"no_wrap": True})]
+    columns += [("family", {})] if out.width >= 90 else []
+    columns += [(name, {"justify": "right"}) for name in ("year", "params", "MACs", "pixels", "top-1")]
+    columns += [("source", {"no_wrap": True, "overflow": "ellipsis"})] if out.width >= 120 else []
+    shown = Table(box=box.SIMPLE)
+    for name, style in columns:
+        shown.add_column(name, **style)
     for row in rows:
-        frozen = f" +{quantity(row['frozen_params'])}" if row.get("frozen_params") else ""
-        figures = [
-            "" if row[name] is None else quantity(row[name]) for name in ("params", "macs", "resolution", "top1")
-        ]
-        style = None if row["in_zoo"] else "dim"
-        shown.add_row(
-            row["name"], row["family"], str(row["year"]), figures[0] + frozen, *figures[1:3],
-            "" if row["top1"] is None else f"{row['top1']:.2f}", row["source"], style=style,
-        )  # fmt: skip
+        cells = _cells(row)
+        shown.add_row(*(cells[name] for name, _ in columns), style=None if row["in_zoo"] else "dim")
     out.print(shown)
     out.print(
         "params and MACs of ours by formula (+: frozen); top-1 as reported on ImageNet-1k (CIFAR-10 where the name "
         "says so), trained on what `nas zoo show NAME` says" + ("; dim rows as others report them" if compare else ""),
         highlight=False,
     )
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    def figure(name: str) -> str:
+        return "" if row[name] is None else quantity(row[name])
+
+    frozen = f" +{quantity(row['frozen_params'])}" if row["frozen_params"] else ""
+    return {
+        "name": row["name"], "family": row["family"], "year": str(row["year"]), "params": figure("params") + frozen,
+        "MACs": figure("macs"), "pixels": figure("resolution"),
+        "top-1": "" if row["top1"] is None else f"{row['top1']:.2f}", "source": row["source"],
+    }  # fmt: skip
 
 
 def _ours() -> Iterator[dict[str, Any]]:
@@ -69,8 +78,8 @@ def _others() -> Iterator[dict[str, Any]]:
     for row in COMPARISON:
         yield {
             "name": row.name, "family": row.family, "year": row.year, "params": row.params, "frozen_params": 0,
-            "macs": row.macs, "resolution": row.resolution, "top1": row.top1, "trained": None, "source": row.source,
-            "in_zoo": False,
+            "macs": None if row.macs is None else round(row.macs), "resolution": row.resolution, "top1": row.top1,
+            "trained": None, "source": row.source, "in_zoo": False,
         }  # fmt: skip
 
 
@@ -79,7 +88,7 @@ def show(name: str, resolution: int | None, classes: int | None, *, as_json: boo
     architecture = read_architecture(name)
     entry = zoo.PUBLISHED.get(name)
     try:
-        architecture = architecture.at(resolution or architecture.resolution)
+        architecture = architecture.at(architecture.resolution if resolution is None else resolution)
     except ArchitectureError as error:
         raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
     if as_json:
@@ -92,7 +101,7 @@ def show(name: str, resolution: int | None, classes: int | None, *, as_json: boo
             highlight=False,
             soft_wrap=True,
         )
-    drawing = diagram.text(architecture, num_classes=classes or (entry.classes if entry else 1000))
+    drawing = diagram.text(architecture, num_classes=classes or (entry.classes if entry else 1000), width=out.width)
     out.print(drawing, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -100,10 +109,10 @@ def import_weights(
     name: str, file: Path, source: str | None, to: Path, *, force: bool, as_json: bool, out: Console
 ) -> None:
     """`nas import-weights`. Raises: InputError for a file or checkpoint that does not fit, or a target that exists."""
-    zoo.entry(name)
     from nas import pretrained
     from nas.export import check_target, write_model
 
+    pretrained.check_source(zoo.entry(name).family, source)
     check_target(to, force=force)
     model = pretrained.load(name, pretrained.read(file), source)
     facts = {

@@ -11,28 +11,39 @@ from nas import zoo
 from nas.architecture import Architecture, Block, Embedding, Head, Stage
 from nas.mixers import ConvAttention
 from nas.space import Space, int_range, of, one_of, repeat
-from nas.template import Make
+from nas.template import Choice, Make
 from nas.zoo.families import overlapping
 from search_spaces.plan import StagePlan, conv_attention, large, plan
 
-WIDTHS = ((64, 128, 192), (128, 192, 256, 384, 768), (256, 384, 512, 768, 1024))  # from 64 pixels on, heads of 64
-DEPTHS = (2, 4, 20)
+PUBLISHED_WIDTHS = ((64, 128, 192), (128, 192, 256, 384, 768), (256, 384, 512, 768, 1024))
+PUBLISHED_DEPTHS = ((1, 2), (1, 2, 4), (2, 4, 6, 8, 10, 12, 16, 20))
 
 
 def space(resolution: int) -> Space:
-    """Embedding kernel, width, depth, projection kernels and strides, and MLP ratio of every stage; at most three.
+    """Embedding kernel, width, depth, projection kernels and strides and MLP ratio of every stage.
 
-    From 64 pixels on the head may read a class token, as CvT's does.
+    From 64 pixels on a second half holds the published sizes: heads of 64, wider and deeper stages, a class token.
     """
-    stages = tuple(_stage(stage, index, resolution) for index, stage in enumerate(plan(resolution)[:3]))
-    head = one_of(mean=Head(), class_token=Head(pool="class_token")) if large(resolution) else Head()
-    return Space(of(Architecture, resolution=resolution, stages=stages, head=head))
+    stages = plan(resolution)[:3]
+    if not large(resolution):
+        return Space(_network(resolution, stages, Head()))
+    published = tuple(
+        dataclasses.replace(stage, widths=widths, depths=depths, head_width=64)
+        for stage, widths, depths in zip(stages, PUBLISHED_WIDTHS, PUBLISHED_DEPTHS, strict=True)
+    )
+    head = one_of(mean=Head(), class_token=Head(pool="class_token"))
+    # CvT-13 without strides keeps 56x56 keys
+    return Space(
+        one_of(narrow=_network(resolution, stages, Head()), published=_network(resolution, published, head, keys=56))
+    )
 
 
-def _stage(stage: StagePlan, index: int, resolution: int) -> Make:
-    depth = (2, 4, 12)[index]
-    if large(resolution):
-        stage, depth = dataclasses.replace(stage, widths=WIDTHS[index], head_width=64), DEPTHS[index]
+def _network(resolution: int, stages: tuple[StagePlan, ...], head: Head | Choice, keys: int = 28) -> Make:
+    parts = tuple(_stage(stage, index, keys) for index, stage in enumerate(stages))
+    return of(Architecture, resolution=resolution, stages=parts, head=head)
+
+
+def _stage(stage: StagePlan, index: int, keys: int) -> Make:
     sizes = (7,) if stage.stride == 4 else (3, 5)
     embeddings = {
         f"kernel_{size}": Embedding(
@@ -40,14 +51,9 @@ def _stage(stage: StagePlan, index: int, resolution: int) -> Make:
         )
         for size in sizes
     }
-    keys = 56 if large(resolution) else 28  # CvT-13 without strides keeps 56x56 keys
     block = of(Block, mixer=conv_attention(stage, keys), mlp_ratio=one_of(1.0, 2.0, 3.0, 4.0), activation="quick_gelu")
-    return of(
-        Stage,
-        embedding=one_of(**embeddings),
-        width=one_of(*stage.widths),
-        blocks=repeat(block, int_range(1, depth)),
-    )
+    depth = one_of(*stage.depths) if stage.head_width == 64 else int_range(1, (2, 4, 12)[index])
+    return of(Stage, embedding=one_of(**embeddings), width=one_of(*stage.widths), blocks=repeat(block, depth))
 
 
 def cvt13_nas(resolution: int) -> Space:

@@ -29,7 +29,7 @@ def space(resolution: int) -> Space:
             f"patch_{size}_norm_relu": Embedding(kernel=size, stride=size, activation="relu", norm="batch")
             for size in patches
         }
-    depth = int_range(2, 36 if big else 12)
+    depth = one_of(2, 4, 6, 8, 12, 16, 20, 24, 30, 32, 36) if big else int_range(2, 12)
     mean = of(
         Architecture,
         resolution=resolution,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nas.architecture import Architecture, Block, Embedding, Head, Stage
 from nas.mixers import Attention, Identity, Pooling, RandomMixing, SeparableConv
-from nas.space import Space, int_range, of, one_of, repeat
+from nas.space import Space, of, one_of, repeat
 from nas.template import Make
 from search_spaces.plan import StagePlan, kernels, large, mixers, plan
 
@@ -42,7 +42,7 @@ def _small_stage(stage: StagePlan) -> Make:
         mlp_ratio=one_of(1.0, 2.0, 3.0, 4.0),
         norm=one_of("layer", "batch", "group"),
     )
-    return of(Stage, embedding=stem, width=one_of(*stage.widths), blocks=repeat(block, int_range(1, stage.depth)))
+    return of(Stage, embedding=stem, width=one_of(*stage.widths), blocks=repeat(block, one_of(*stage.depths)))
 
 
 def _first_stage(stage: StagePlan, index: int) -> Make:
@@ -57,7 +57,7 @@ def _first_stage(stage: StagePlan, index: int) -> Make:
         Stage,
         embedding=Embedding(kernel=3 if index else 7, stride=stage.stride, padding=1 if index else 2),
         width=one_of(*stage.widths),
-        blocks=repeat(block, int_range(1, stage.depth)),
+        blocks=repeat(block, one_of(*stage.depths)),
         position=one_of("none", "learned") if stage.side <= 28 else "none",
     )
 
@@ -91,4 +91,4 @@ def _second_stage(stage: StagePlan, index: int) -> Make:
         norm_eps=1e-6,
         norm_first=index > 0,
     )
-    return of(Stage, embedding=embedding, width=one_of(*stage.widths), blocks=repeat(block, int_range(1, stage.depth)))
+    return of(Stage, embedding=embedding, width=one_of(*stage.widths), blocks=repeat(block, one_of(*stage.depths)))

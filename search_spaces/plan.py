@@ -17,18 +17,22 @@ from nas.mixers import (
     TokenLinear,
     outside,
 )
+from nas.tally import out_side
 from nas.template import Choice, Make, of, one_of
+
+FEW = (1, 2, 3, 4)
+MANY = (1, 2, 3, 4, 6, 8, 9, 12, 18, 24)  # the depths of published pyramids; fewer of the large ones
 
 
 @dataclasses.dataclass(frozen=True)
 class StagePlan:
-    """One stage: its stride, the side of its map, its widths (multiples of `head_width`), and its largest depth."""
+    """One stage: its stride, the side of its map, its widths (multiples of `head_width`), and its depths."""
 
     stride: int
     side: int
     widths: tuple[int, ...]
     head_width: int
-    depth: int
+    depths: tuple[int, ...]
 
 
 def large(resolution: int) -> bool:
@@ -40,15 +44,15 @@ def plan(resolution: int) -> tuple[StagePlan, ...]:
     """Two stages up to 16 pixels, three up to 63, four from 64 on (stem stride 1, 2, 4)."""
     strides: tuple[int, ...]
     widths: tuple[tuple[int, ...], ...]
-    depths: tuple[int, ...]
+    depths: tuple[tuple[int, ...], ...]
     if resolution <= 16:
-        strides, head_width, depths = (1, 2), 16, (2, 4)
+        strides, head_width, depths = (1, 2), 16, ((1, 2), FEW)
         widths = ((16, 32, 48, 64), (32, 48, 64, 96, 128))
     elif not large(resolution):
-        strides, head_width, depths = (2, 2, 2), 16, (2, 4, 4)
+        strides, head_width, depths = (2, 2, 2), 16, ((1, 2), FEW, FEW)
         widths = ((16, 32, 48, 64), (32, 48, 64, 96, 128), (64, 96, 128, 192, 256))
     else:
-        strides, head_width, depths = (4, 2, 2, 2), 32, (8, 12, 24, 8)
+        strides, head_width, depths = (4, 2, 2, 2), 32, (MANY[:6], MANY[:8], MANY, MANY[:6])
         widths = (
             (32, 64, 96, 128),
             (64, 96, 128, 192, 256),
@@ -57,7 +61,7 @@ def plan(resolution: int) -> tuple[StagePlan, ...]:
         )
     plans, side = [], resolution
     for stride, wide, depth in zip(strides, widths, depths, strict=True):
-        side = -(-side // stride)
+        side = out_side(side, 7, 4, 2) if stride == 4 else -(-side // stride)
         plans.append(StagePlan(stride, side, wide, head_width, depth))
     return tuple(plans)
 

@@ -74,11 +74,22 @@ def register(cls: type[M]) -> type[M]:
     """Make a mixer of your own known by its kind (a class decorator).
 
     A process that reads architectures must have imported it: list its module in NAS_MIXERS, or name it in the
-    entry-point group `mixer_nas.mixers` of an installed package. Raises: InputError for a kind that is taken.
+    entry-point group `mixer_nas.mixers` of an installed package. Raises: InputError for a kind that is taken or is no
+    name, and for a class that is no dataclass of checked fields.
     """
-    known = MIXERS.get(cls.kind)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    kind = getattr(cls, "kind", None)
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise InputError(f"token mixer {name}: kind {kind!r} is no name such as 'shift'")
+    if "__dataclass_fields__" not in vars(cls):
+        raise InputError(f"token mixer {name} is no dataclass(frozen=True, kw_only=True); @register goes above it")
+    if plain := [field.name for field in dataclasses.fields(cls) if "rule" not in field.metadata]:
+        raise InputError(
+            f"token mixer {name}: {plain[0]} has no rule; whole(...), real(...), word(...) or flag(...) is one"
+        )
+    known = MIXERS.get(kind)
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise InputError(f"token mixer {cls.kind!r} is already {known.__module__}.{known.__qualname__}")
+        raise InputError(f"token mixer {name}: the kind {kind!r} is already {known.__module__}.{known.__qualname__}")
     MIXERS[cls.kind] = cls
     if not cls.__module__.startswith("nas.mixers."):
         _OUTSIDE[:] = [*(other for other in _OUTSIDE if other.kind != cls.kind), cls]

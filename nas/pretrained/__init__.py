@@ -47,11 +47,10 @@ def load(name: str, state: Mapping[str, Any], source: str | None = None) -> Back
 def load_as(architecture: Architecture, family: str, state: Mapping[str, Any], source: str | None = None) -> Backbone:
     """As `load`, for an architecture of one's own that is built as a published `family` is."""
     tensors = _unwrapped(state)
-    attempts = [_Attempt(naming, architecture, tensors) for naming in _namings(family, source)]
+    attempts = [_Attempt(of, naming, architecture, tensors) for of, naming in _namings(family, source)]
     best = min(attempts, key=lambda attempt: attempt.mismatches)
     if best.mismatches:
-        where = f"as {source} names it" if source else f"by the names of {', '.join(NAMINGS[family])}"
-        raise InputError(f"these weights are not of this {family} {where}: {best.report()}")
+        raise InputError(f"these weights are not of this {family}, read as {best.source}: {best.report()}")
     with torch.device("meta"):
         model = build(architecture, num_classes=best.classes)
     model.load_state_dict(best.ours, assign=True)
@@ -64,7 +63,7 @@ def translate_back(model: Backbone, family: str, source: str) -> dict[str, Tenso
     Raises: InputError where the names of that source cannot be given back (Flax's heads), or do not cover the model.
     """
     state, theirs = model.state_dict(), dict[str, Tensor]()
-    readings = [(naming, dict(naming.parts(model.architecture))) for naming in _namings(family, source)]
+    readings = [(naming, dict(naming.parts(model.architecture))) for _, naming in _namings(family, source)]
     naming, parts = next(
         (reading for reading in readings if all(_part(reading[1], key)[0].names for key in state)), (None, {})
     )
@@ -127,8 +126,8 @@ READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
 class _Attempt:
     """Their tensors read by one naming: ours, and what does not fit."""
 
-    def __init__(self, naming: Naming, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
-        self.naming, self.missing, self.misshapen = naming, [], []
+    def __init__(self, source: str, naming: Naming, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+        self.source, self.naming, self.missing, self.misshapen = source, naming, [], []
         self.ours: dict[str, Tensor] = {}
         parts = dict(naming.parts(architecture))
         self.classes = self._count_classes(parts, tensors)
@@ -200,17 +199,22 @@ def _piece(tensor: Tensor, part: Theirs) -> Tensor | None:
         return None
 
 
-def _namings(family: str, source: str | None) -> tuple[Naming, ...]:
-    known = NAMINGS.get(family)
-    if known is None:
+def _namings(family: str, source: str | None) -> list[tuple[str, Naming]]:
+    check_source(family, source)
+    sources = NAMINGS[family] if source is None else [source]
+    return [(name, naming) for name in sources for naming in NAMINGS[family][name]]
+
+
+def check_source(family: str, source: str | None) -> None:
+    """Raises: InputError for an unknown family or source, and for a source that does not have the family."""
+    if family not in NAMINGS:
         raise unknown("family", family, list(NAMINGS))
     if source is None:
-        return tuple(naming for namings in known.values() for naming in namings)
+        return
     if source not in SOURCES:
         raise unknown("source", source, SOURCES)
-    if source not in known:
-        raise InputError(f"{source} has no {family}; weights come from {' or '.join(known)}")
-    return known[source]
+    if source not in NAMINGS[family]:
+        raise InputError(f"{source} has no {family}; weights come from {' or '.join(NAMINGS[family])}")
 
 
 def _part(parts: Mapping[str, Theirs], key: str) -> tuple[Theirs, str]:
@@ -233,13 +237,20 @@ def _unwrapped(state: Any) -> dict[str, Tensor]:
         state = state[inner]
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise InputError("these weights are no state dict: tensors by name are expected")
-    tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {_bare(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError("these weights hold no tensors by name")
     for name, value in tensors.items():
         if value.layout is not torch.strided or value.is_complex() or value.is_quantized:
             raise InputError(f"these weights hold {name} as a tensor that is not dense and real")
+        if value.is_floating_point() and not value.is_meta and not bool(value.isfinite().all()):
+            raise InputError(f"these weights hold {name} with values that are not finite")
     return tensors
+
+
+def _bare(name: str) -> str:
+    """Without what DataParallel and torch.compile put before every name."""
+    return name.removeprefix("module.").removeprefix("_orig_mod.")
 
 
 def _holds(state: Mapping[Any, Any], name: str) -> bool:

@@ -7,7 +7,8 @@ limits, at any resolution.
 from __future__ import annotations
 
 from nas.architecture import Architecture
-from nas.errors import unknown
+from nas.errors import InputError, unknown
+from nas.zoo.comparison import COMPARISON
 from nas.zoo.published import PUBLISHED, Published
 from nas.zoo.scaled import FAMILIES, Family, scaled
 
@@ -19,6 +20,8 @@ def names() -> list[str]:
 
 def entry(name: str) -> Published:
     """What is known of a published network. Raises: InputError naming the nearest."""
+    if name in {row.name for row in COMPARISON}:
+        raise InputError(f"{name} is a row to compare with, as others report it; it is not built here")
     if name not in PUBLISHED:
         raise unknown("architecture", name, names(), listed_by="nas zoo")
     return PUBLISHED[name]

@@ -60,7 +60,7 @@ def test_an_existing_export_needs_force_and_anything_else_is_never_replaced(resu
         export(result.best, digits, target, study="s")
     export(result.best, digits, target, study="s", force=True)
     (tmp_path / "thesis").mkdir()
-    with pytest.raises(InputError, match="exists; and is no export of ours"):
+    with pytest.raises(InputError, match="exists and is no export of ours"):
         export(result.best, digits, tmp_path / "thesis", study="s", force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
 

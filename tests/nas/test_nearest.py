@@ -122,3 +122,39 @@ def test_an_architecture_of_the_space_that_is_over_a_limit_is_scaled():
     assert isinstance(network, Architecture)
     assert not start.exact
     assert 5e6 < cost(network, num_classes=10).params <= 10e6
+
+
+def test_a_space_without_architectures_has_no_place_for_one():
+    space = Space({f"l{index}": one_of("a", "b") for index in range(3)})
+
+    with pytest.raises(SpaceError, match=r"^not in the space: "):
+        starting_point(Pricing(space, None, ()), zoo.get("cvt-13"))
+
+
+@pytest.mark.parametrize(
+    ("home", "side", "limit", "name"),
+    [
+        ("cvt", 28, "params<=200e3", "resmlp-b24-8"),
+        ("isotropic", 224, "params<=1e6", "resmlp-b24-8"),
+        ("cvt", 224, "macs<=1e9", "caformer-s18"),
+    ],
+)
+def test_where_no_scale_is_within_the_limits_the_smallest_is_changed_until_it_is(home, side, limit, name):
+    prices = pricing(search_spaces.get(home, side), limit)
+
+    assert prices.price(starting_point(prices, zoo.get(name)).genome).excess == 0
+
+
+def test_neither_width_nor_depth_bears_the_scaling_alone():
+    start = starting_point(pricing(search_spaces.get("cvt", 32), "params<=2e6"), zoo.get("cvt-13"))
+
+    assert min(start.width, start.depth) > 0.3
+
+
+@pytest.mark.parametrize("name", ["mixer-b16", "gmlp-s16", "resmlp-s12"])
+def test_what_mixes_tokens_is_not_replaced_by_what_mixes_nothing(name):
+    space = search_spaces.get("metaformer", 32)
+
+    start = starting_point(pricing(space), zoo.get(name))
+
+    assert not any("identity" in mixers for mixers in kinds(space.decode(start.genome)))

@@ -140,7 +140,7 @@ def test_a_kind_of_ours_is_taken(registry, kind):
     taken = own(kind=kind)
 
     with pytest.raises(
-        InputError, match=rf"^token mixer '{kind}' is already nas\.mixers\.{kind}\.{kind.capitalize()}$"
+        InputError, match=rf"^token mixer .*: the kind '{kind}' is already nas\.mixers\.{kind}\.{kind.capitalize()}$"
     ):
         register(taken)
 
@@ -151,7 +151,9 @@ def test_a_kind_of_ours_is_taken(registry, kind):
 def test_a_kind_of_another_class_of_ones_own_is_taken(registry):
     first = register(own("First"))
 
-    with pytest.raises(InputError, match=rf"^token mixer 'free' is already {re.escape(__name__)}\.First$"):
+    with pytest.raises(
+        InputError, match=rf"^token mixer .*Second: the kind 'free' is already {re.escape(__name__)}\.First$"
+    ):
         register(own("Second"))
 
     assert outside() == (first,)
@@ -237,9 +239,10 @@ def test_a_module_whose_kind_is_taken_is_refused_naming_who_has_it(tmp_path):
 
     result = run(REFUSED, tmp_path, NAS_MIXERS="shifting")
 
-    assert result.stdout.splitlines() == ["token mixer 'pooling' is already nas.mixers.pooling.Pooling"] * 2, (
-        result.stderr
-    )
+    assert (
+        result.stdout.splitlines()
+        == ["token mixer shifting.Shift: the kind 'pooling' is already nas.mixers.pooling.Pooling"] * 2
+    ), result.stderr
 
 
 def test_an_unknown_kind_says_which_module_could_not_be_imported_rather_than_that_it_is_unknown(tmp_path):

@@ -47,7 +47,7 @@ def test_weights_of_another_size_are_refused_with_their_number_and_the_first_sha
     said = refusal("deit-small", tiny, "timm")
 
     assert said == (
-        "these weights are not of this DeiT as timm names it: 151 of another shape ("  # all but head.bias
+        "these weights are not of this DeiT, read as timm: 151 of another shape ("  # all but head.bias
         "pos_embed (1, 197, 192) for our stages.0.0.position (1, 197, 384), "
         "cls_token (1, 1, 192) for our stages.0.0.class_token (1, 1, 384), "
         "patch_embed.proj.weight (192, 3, 16, 16) for our stages.0.0.conv.weight (384, 3, 16, 16), ...)"
@@ -60,7 +60,7 @@ def test_a_distilled_deit_is_refused_naming_what_distillation_added():
     said = refusal("deit-tiny", distilled, "timm")
 
     assert said == (
-        "these weights are not of this DeiT as timm names it: 3 unknown (dist_token, head_dist.bias, head_dist.weight); "
+        "these weights are not of this DeiT, read as timm: 3 unknown (dist_token, head_dist.bias, head_dist.weight); "
         "1 of another shape (pos_embed (1, 198, 192) for our stages.0.0.position (1, 197, 192))"
     )
 
@@ -76,7 +76,7 @@ def test_weights_of_another_family_are_refused_by_every_name_that_is_known():
         if "tracked" not in name
     }
     missing, unknown = len(needed - pools.keys()), len(pools.keys() - needed)
-    assert said.startswith("these weights are not of this CvT by the names of transformers, official: ")
+    assert said.startswith("these weights are not of this CvT, read as official: ")
     assert f" {missing} missing (stage0.patch_embed.proj.weight, stage0.patch_embed.proj.bias, stage0." in said
     assert f"; {unknown} unknown (network.0.0.layer_scale_1, network.0.0.layer_scale_2, network.0.0.mlp" in said
     assert "; 3 of another shape (norm.weight (512,) for our norm.weight (384,), norm.bias (512,) for our" in said
@@ -87,8 +87,8 @@ def test_weights_of_a_deeper_and_of_a_shallower_network_are_refused():
 
     deeper, shallower = refusal("resmlp-s12", base), refusal("resmlp-s36", base)
 
-    assert "timm, official: 144 unknown (blocks.12.linear_tokens.bias, " in deeper
-    assert "timm, official: 144 missing (blocks.24.norm1.alpha, blocks.24.norm1.beta, " in shallower
+    assert "read as timm: 144 unknown (blocks.12.linear_tokens.bias, " in deeper
+    assert "read as timm: 144 missing (blocks.24.norm1.alpha, blocks.24.norm1.beta, " in shallower
 
 
 def test_weights_for_another_resolution_are_refused():
@@ -106,9 +106,7 @@ def test_the_names_of_another_source_than_the_one_given_are_refused(source):
     state = weights(POOLS, "PoolFormer", source)
 
     for other in {"timm", "transformers", "official"} - {source}:
-        with pytest.raises(
-            InputError, match=f"^these weights are not of this PoolFormer as {other} names it: .* missing"
-        ):
+        with pytest.raises(InputError, match=f"^these weights are not of this PoolFormer, read as {other}: .* missing"):
             pretrained.load_as(POOLS, "PoolFormer", state, other)
 
 

@@ -1,15 +1,18 @@
 """`nas zoo`, `nas zoo show`, `nas import-weights` and `--start`, as people call them."""
 
 import json
+import sys
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 
-from nas import build, pretrained, zoo
+from nas import build, diagram, pretrained, zoo
 from nas.architecture import Architecture
 from nas.export import load_exported
 from runners import cli
+from runners.tables import short_architecture
 
 
 @pytest.fixture
@@ -193,7 +196,7 @@ def test_a_search_starts_from_published_networks_scaled_to_it(nas):
     )
 
     assert code == 0
-    assert "start cvt-13: the nearest point of metaformer within the limits (width x" in err
+    assert "start cvt-13: a point of metaformer like it takes its place (width x" in err
     _, listed, _ = nas("trials", "metaformer-digits", "--json")
     trials = json.loads(listed)
     assert [trial["origin"] for trial in trials] == ["start", "start"]
@@ -206,3 +209,49 @@ def test_a_start_that_no_scale_brings_within_the_limits_is_bad_input(nas):
 
     assert code == 2
     assert "params<=900" in err
+
+
+def test_names_are_whole_on_a_narrow_terminal(nas, monkeypatch):
+    monkeypatch.setattr(cli, "out", Console(width=80, file=sys.stdout))
+    code, out, _ = nas("zoo", "--family", "ConvMixer")
+
+    assert code == 0
+    assert all(name in out for name in ("convmixer-1536-20", "convmixer-256-8-cifar10"))
+
+
+def test_a_drawing_keeps_its_frame_on_a_narrow_terminal():
+    drawing = diagram.text(zoo.get("cvt-13"), width=80)
+
+    assert max(map(len, drawing.splitlines())) <= 80
+    assert all(line[0] in "╭├│╰" for line in drawing.splitlines())
+
+
+def test_options_before_show_are_refused_rather_than_ignored(nas):
+    code, _, err = nas("zoo", "--json", "show", "cvt-13")
+
+    assert (code, err) == (2, "nas: options of `nas zoo show` go behind its name\n")
+
+
+@pytest.mark.parametrize(("name", "said"), [("ResNet-50", "a row to compare with"), ("CVT-13", "did you mean cvt-13")])
+def test_a_name_that_is_listed_or_in_capitals_is_not_merely_unknown(nas, name, said):
+    code, _, err = nas("cost", name)
+
+    assert code == 2
+    assert said in err
+
+
+def test_a_cost_is_for_the_classes_that_the_network_was_published_with(nas):
+    _, out, _ = nas("cost", "cvt-cifar10", "--json")
+
+    assert json.loads(out)["params"] == 19_547_466
+
+
+def test_a_dry_run_looks_at_its_starts_too(nas):
+    assert nas("search", "--data", "digits", "--start", "nope", "--dry-run")[0] == 2
+
+
+def test_networks_whose_blocks_differ_are_told_apart_in_tables():
+    same, other = zoo.get("cvt-13"), zoo.get("cvt-13-nas")
+
+    assert short_architecture(same) == "cvt3 64x1 | cvt3 192x2 | cvt3 384x10"
+    assert short_architecture(other) == "cvt3 64x1 | cvt3 192x2 | cvt3 384x10 kv1111111222 r4444444222"

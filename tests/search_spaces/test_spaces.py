@@ -116,8 +116,8 @@ def test_metaformer_searches_mixer_depth_width_mlp_ratio_and_norm_of_every_stage
 
 @pytest.mark.parametrize("resolution", SIDES)
 def test_the_kernels_and_strides_of_convolutional_projections_are_searched(resolution):
-    style = "poolformer." if resolution == 224 else ""
-    for name, place in (("metaformer", f"{style}stages.0.mixer.conv_attention."), ("cvt", "stages.0.mixer.")):
+    style, half = ("poolformer.", "published.") if resolution == 224 else ("", "")
+    for name, place in (("metaformer", f"{style}stages.0.mixer.conv_attention."), ("cvt", f"{half}stages.0.mixer.")):
         genes = genes_of(name, resolution)
 
         for field, options in (("q_kernel", {1, 3}), ("kv_kernel", {1, 3, 5}), ("kv_stride", {1, 2, 4})):
@@ -133,7 +133,7 @@ def test_cvt_searches_embedding_width_depth_and_mlp_ratio(resolution):
 
     found = {field: ends(genes, field) for field in ("embedding", "width", "depth", "mlp_ratio")}
 
-    stages = {8: 2, 28: 3, 32: 3, 224: 3}[resolution]
+    stages = {8: 2, 28: 3, 32: 3, 224: 2 * 3}[resolution]  # from 64 pixels on in two halves
     assert all(len(found[field]) == stages for field in ("width", "depth", "mlp_ratio"))
     assert found["embedding"]
 
