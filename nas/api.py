@@ -17,7 +17,7 @@ from nas.errors import InputError, unknown
 from nas.feasible import Costs, Pricing
 from nas.front import check_packages
 from nas.jobs import Evaluate
-from nas.keeping import keep_best
+from nas.keeping import Keeper
 from nas.nearest import starting_point
 from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.samplers import make_sampler
@@ -168,7 +168,7 @@ def search(
             plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
             search_ = Study(plan=plan, pricing=pricing, objectives=goals, sampler=proposer, store=store)
             search_.enqueue(starts)
-            carrier.run(search_, evaluate, options, _watching(watch))
+            carrier.run(search_, evaluate, options, _watching(watch, Keeper(root, goals)))
         finally:
             store.close()
     everything = tuple(search_.trials[number] for number in sorted(search_.trials))
@@ -194,16 +194,15 @@ def _facts(
     return told
 
 
-def _watching(watch: Watch | None) -> Watch:
+def _watching(watch: Watch | None, keeper: Keeper) -> Watch:
     """The caller's watch, and the checkpoints of the best few kept."""
-    ended = -1
+    taken = 0
 
     def look(study: Study) -> None:
-        nonlocal ended
-        done = len(study.trials) - study.running
-        if done != ended:
-            ended = done
-            keep_best(study.plan.checkpoints, list(study.trials.values()), study.objectives)
+        nonlocal taken
+        for trial in study.finished[taken:]:
+            keeper.take(trial)
+        taken = len(study.finished)
         if watch is not None:
             watch(study)
 

@@ -7,15 +7,43 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.objectives import Objective
-from nas.study import pareto, ranked
 from nas.trial import State, Trial
 
 BEST = 5
 
 
-def keep_best(root: Path, trials: Sequence[Trial], objectives: Sequence[Objective]) -> None:
-    """Delete the checkpoint directories below `root` that nobody will ask for."""
-    kept = {trial.number for trial in (*ranked(trials, objectives)[:BEST], *pareto(trials, objectives))}
-    for trial in trials:
-        if trial.state is not State.RUNNING and trial.number not in kept:
-            shutil.rmtree(root / str(trial.number), ignore_errors=True)
+class Keeper:
+    """Takes trials as they end and deletes the checkpoint directories that nobody will ask for.
+
+    Each trial costs time in the size of the front, not in the number of trials.
+    """
+
+    def __init__(self, root: Path, objectives: Sequence[Objective]) -> None:
+        """`root` holds one directory a trial, called by its number."""
+        self._root, self._objectives = root, tuple(objectives)
+        self._best: list[tuple[list[float], int]] = []
+        self._front: dict[int, list[float]] = {}
+
+    def take(self, trial: Trial) -> None:
+        """A trial that has ended."""
+        if trial.state is not State.COMPLETE:
+            self._delete(trial.number)
+            return
+        losses = [objective.loss(trial.metrics) for objective in self._objectives]
+        before = {number for _, number in self._best} | self._front.keys() | {trial.number}
+        self._best = sorted([*self._best, (losses, trial.number)])[:BEST]
+        row = (losses, trial.number)
+        if not any(_covers((other, number), row) for number, other in self._front.items()):
+            stays = {number: other for number, other in self._front.items() if not _covers(row, (other, number))}
+            self._front = {**stays, trial.number: losses}
+        for number in before - {number for _, number in self._best} - self._front.keys():
+            self._delete(number)
+
+    def _delete(self, number: int) -> None:
+        shutil.rmtree(self._root / str(number), ignore_errors=True)
+
+
+def _covers(ours: tuple[list[float], int], theirs: tuple[list[float], int]) -> bool:
+    """Nowhere worse; of equal ones the first trial covers the others, as in `nas.objectives.front`."""
+    nowhere_worse = all(a <= b for a, b in zip(ours[0], theirs[0], strict=True))
+    return nowhere_worse and (ours[0] != theirs[0] or ours[1] < theirs[1])

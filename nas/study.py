@@ -60,8 +60,10 @@ class Study:
         self._handles: dict[int, int] = {}
         self._starts: list[Genome] = []
         self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(self.space)}
+        self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.state is not State.RUNNING]
         self._seen = {trial.digest for trial in self.trials.values()}
         self._unfinished = [trial for trial in self.trials.values() if trial.state is State.RUNNING]
+        self._stopped = {trial.number for trial in self._unfinished} if store.clean else set()
         for trial in self.trials.values():
             handle = sampler.add(trial.genome)
             if trial.state is State.RUNNING:
@@ -77,8 +79,14 @@ class Study:
 
     def next(self) -> Job | None:
         """The next job, its trial written to the store; None when the study has all its trials or none is left."""
-        if self._unfinished:
-            return self._again(self._unfinished.pop(0))
+        while self._unfinished:
+            trial = self._unfinished.pop(0)
+            if trial.number in self._stopped:  # told to stop, which is no fault of the trial's
+                self._stopped.remove(trial.number)
+                return self._again(trial, trial.attempt)
+            if trial.attempt < ATTEMPTS:
+                return self._again(trial, trial.attempt + 1)
+            self._end(trial.moved(State.FAIL, reason=f"lost with its driver, attempt {trial.attempt}", seconds=0.0))
         if len(self.trials) >= self.plan.trials or self.exhausted:
             return None
         found = self._from_starts() or self._from_sampler()
@@ -102,6 +110,8 @@ class Study:
         trial = self._store.begin(self.space, trial)
         self.trials[trial.number] = trial
         self._handles[trial.number] = handle
+        # what an earlier study of this name left there is not this trial's
+        shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
         return self._job(trial)
 
     def _from_starts(self) -> tuple[Priced, str, int] | None:
@@ -168,14 +178,11 @@ class Study:
         return Budget(0, self.plan.epochs[1], self.plan.seed + number, self.plan.device, str(folder))
 
     def _job(self, trial: Trial) -> Job:
-        folder = Path(trial.budget.checkpoint)
-        if trial.attempt == 1:  # what an earlier study of this name left there is not this trial's
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(trial.budget.checkpoint).mkdir(parents=True, exist_ok=True)
         return Job(trial.number, trial.attempt, trial.genome, trial.budget)
 
-    def _again(self, trial: Trial) -> Job:
-        trial = dataclasses.replace(trial, attempt=trial.attempt + 1)
+    def _again(self, trial: Trial, attempt: int) -> Job:
+        trial = dataclasses.replace(trial, attempt=attempt)
         self.trials[trial.number] = trial
         self._store.again(trial)
         return self._job(trial)
@@ -219,6 +226,7 @@ class Study:
         values = self._values(trial) if trial.state is State.COMPLETE else None
         self._store.finish(trial, values, self._excesses(trial.metrics))
         self._sampler.tell(self._handles.pop(trial.number), values)
+        self.finished.append(trial)
 
     def _values(self, trial: Trial) -> list[float]:
         return [float(trial.metrics[objective.name]) for objective in self.objectives]
@@ -231,7 +239,7 @@ class Study:
     @property
     def running(self) -> int:
         """Trials handed out and not ended (those waiting to be tried again count)."""
-        return sum(trial.state is State.RUNNING for trial in self.trials.values())
+        return len(self._handles)
 
     @property
     def waiting(self) -> int:

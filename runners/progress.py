@@ -21,7 +21,8 @@ class Watcher:
         self._console, self._title = console, title
         self._started = time.monotonic()
         self._before = -1
-        self._told: set[int] = set()
+        self._told = self._failed = 0
+        self._best: Trial | None = None
         self._bar: Progress | None = None
         if console.is_terminal:
             columns = (
@@ -45,23 +46,24 @@ class Watcher:
 
     def __call__(self, study: Study) -> None:
         """Show how far it is."""
-        done = len(study.trials) - study.running
+        done = len(study.finished)
         if self._before < 0:
             self._before = done
             if done:
                 self._console.print(f"going on with {done} trials done")
-            self._told = {number for number, trial in study.trials.items() if trial.state is not State.RUNNING}
-        ended = [
-            trial
-            for number, trial in study.trials.items()
-            if trial.state is not State.RUNNING and number not in self._told
-        ]
-        for trial in ended:
-            self._told.add(trial.number)
+            self._count(study, study.finished)
+        for trial in self._count(study, study.finished[self._told :]):
             if self._bar is None or trial.state is State.FAIL:
                 self._console.print(self._line(trial, study.objectives), highlight=False, markup=False, soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=study.plan.trials, note=self._note(study, done))
+
+    def _count(self, study: Study, ended: list[Trial]) -> list[Trial]:
+        self._told += len(ended)
+        self._failed += sum(trial.state is State.FAIL for trial in ended)
+        known = ended if self._best is None else [self._best, *ended]
+        self._best = next(iter(ranked(known, study.objectives)), self._best)
+        return ended
 
     def _line(self, trial: Trial, objectives: tuple[Objective, ...]) -> str:
         if trial.state is State.FAIL:
@@ -71,17 +73,15 @@ class Watcher:
 
     def _note(self, study: Study, done: int) -> str:
         parts = []
-        best = ranked(list(study.trials.values()), study.objectives)
-        if best:
+        if self._best is not None:
             goal = study.objectives[0].name
-            parts.append(f"best {goal} {quantity(best[0].metrics[goal])} (trial {best[0].number})")
+            parts.append(f"best {goal} {quantity(self._best.metrics[goal])} (trial {self._best.number})")
         new, spent = done - self._before, time.monotonic() - self._started
         if new:
             left = (study.plan.trials - done) * spent / new
             parts.append(f"{new / spent * 60:.1f} trials/min, {_clock(left)} left")
-        failed = sum(trial.state is State.FAIL for trial in study.trials.values())
-        if failed:
-            parts.append(f"{failed} failed")
+        if self._failed:
+            parts.append(f"{self._failed} failed")
         return "  ".join(parts)
 
 

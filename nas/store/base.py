@@ -15,7 +15,13 @@ class Store(Protocol):
 
     Every method is one short transaction and raises StoreError when it could not be carried out; `report` may hold
     values back until the next call of any method.
+
+    Attributes:
+        clean: whether the driver before this one let go of the study in order, so that what it left running was
+            stopped and not lost.
     """
+
+    clean: bool
 
     def load(self, space: Space) -> Sequence[Trial]:
         """All trials of the study by number, the running ones too."""
@@ -38,6 +44,8 @@ class Store(Protocol):
 
 class MemoryStore:
     """Keeps nothing: the study lives as long as its process."""
+
+    clean = True
 
     def load(self, space: Space) -> Sequence[Trial]:  # noqa: ARG002 - the signature is the contract's
         """Nothing."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,7 @@ from nas.objectives import Objective, objectives_from
 from nas.space import Space
 from nas.store import tables
 from nas.store.database import connect, translated
+from nas.store.lease import living
 from nas.trial import State, Trial
 
 STUDIES = models.StudyModel.__table__
@@ -28,7 +31,7 @@ class StudyRecord:
     """A study as it is in the database, read at one moment.
 
     Attributes:
-        name, settings, version: as it was made. driver: who drives it, or None.
+        name, settings, version: as it was made. driver: who drives it now, or None.
         trials: by number; the candidate of an architecture study is its `Architecture`, of others its parameters.
     """
 
@@ -68,7 +71,13 @@ def read_study(url: str, name: str) -> StudyRecord:
     if row is None:
         raise unknown("study", name, study_names(url) or ["none yet"])
     driver = json.loads(row["driver"]) if row["driver"] else None
+    if driver is not None and not _drives(driver, row["beat"]):
+        driver = None
     return StudyRecord(name, json.loads(row["settings"]), row["version"], driver, tuple(trials))
+
+
+def _drives(driver: Mapping[str, Any], beat: datetime.datetime | None) -> bool:
+    return driver["pid"] == os.getpid() or living(driver, beat) is not None
 
 
 def read_trials(connection: Connection, study_id: int, space: Space | None) -> list[tuple[int, Trial]]:

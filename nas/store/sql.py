@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
-import os
-import socket
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -25,28 +21,30 @@ from nas.errors import InputError, StoreError
 from nas.jobs import Metrics
 from nas.objectives import Objective
 from nas.space import Space
-from nas.store import optuna_rows, tables
+from nas.store import lease, optuna_rows, tables
 from nas.store.database import connect, optuna_storage, translated
 from nas.store.optuna_rows import TRIALS
 from nas.store.reading import read_trials
 from nas.trial import State, Trial
 from nas.version import __version__
 
-LEASE_S = 30.0  # a driver on another host that has not written for so long is taken for dead
 HOLD_S = 1.0  # reports are held back at most so long
 
 
 class SqlStore:
     """The trials of one study in a database (see `nas.store.base.Store` for the contract)."""
 
-    def __init__(self, url: str, engine: Engine, study_id: int, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self, url: str, engine: Engine, study_id: int, objectives: Sequence[Objective], *, holder: str, clean: bool
+    ) -> None:
         """Use `open_study`, which makes the study or takes it over."""
-        self._url, self._engine, self._study_id = url, engine, study_id
+        self._url, self._engine, self._study_id, self._holder, self.clean = url, engine, study_id, holder, clean
         self._objectives = tuple(objectives)
         self._trial_ids: dict[int, int] = {}
         self._held: list[tuple[int, int, float]] = []
         self._curves: dict[int, Trial] = {}
         self._written = time.monotonic()
+        self._heart = lease.Heart(self._beat)
 
     def load(self, space: Space) -> Sequence[Trial]:
         """All trials by number. Raises: StoreError when numbers are missing, which no study of ours has."""
@@ -101,10 +99,19 @@ class SqlStore:
             self._update(connection, trial)
 
     def close(self) -> None:
-        """Write what was held back and give up the study."""
-        with self._transaction() as connection:
-            connection.execute(self._study_row().values(driver=None))
-        self._engine.dispose()
+        """Write what was held back and give up the study, unless another driver has it already."""
+        self._heart.stop()
+        try:
+            with self._transaction() as connection:
+                connection.execute(self._study_row().values(driver=None))
+        except lease.Lost:
+            pass
+        finally:
+            self._engine.dispose()
+
+    def _beat(self) -> None:
+        with translated(self._url), self._engine.begin() as connection:
+            lease.renew(connection, self._study_id, self._holder)
 
     def _update(self, connection: Connection, trial: Trial) -> None:
         trial_id = self._trial_ids[trial.number]
@@ -116,9 +123,9 @@ class SqlStore:
     def _transaction(self) -> Iterator[Connection]:
         """A transaction that also writes the reports held back, which are forgotten once it is committed."""
         with translated(self._url), self._engine.begin() as connection:
+            lease.renew(connection, self._study_id, self._holder)
             latest = {(trial_id, step): value for trial_id, step, value in self._held}
             optuna_rows.insert_steps(connection, [(*key, value) for key, value in latest.items()])
-            connection.execute(self._study_row().values(beat=_utc_now()))
             for trial in self._curves.values():
                 self._update(connection, trial)
             yield connection
@@ -157,15 +164,24 @@ def open_study(
             optuna.logging.set_verbosity(verbosity)
         study_id = storage.get_study_id_from_name(name)
         storage.engine.dispose()
+        holder = lease.lease_text(lease.this_process())
         with engine.begin() as connection:
-            _take_over(connection, study_id, name, dict(settings), space_digest, made=made)
-    return SqlStore(url, engine, study_id, objectives)
+            clean = _take_over(connection, study_id, name, dict(settings), space_digest, holder, made=made)
+    return SqlStore(url, engine, study_id, objectives, holder=holder, clean=clean)
 
 
 def _take_over(
-    connection: Connection, study_id: int, name: str, settings: dict[str, Any], space_digest: str, *, made: bool
-) -> None:
-    us = {"driver": canonical_json(_this_process()), "beat": _utc_now()}
+    connection: Connection,
+    study_id: int,
+    name: str,
+    settings: dict[str, Any],
+    space_digest: str,
+    holder: str,
+    *,
+    made: bool,
+) -> bool:
+    """Make the study's row or take its lease; whether the driver before us let go of it in order."""
+    us = {"driver": holder, "beat": lease.utc_now()}
     if made:  # SQLite gives the id of a study deleted through Optuna to the next one
         for table in (tables.studies, tables.evaluations):
             connection.execute(table.delete().where(table.c.study_id == study_id))
@@ -183,47 +199,22 @@ def _take_over(
             "version": __version__,
         }
         connection.execute(tables.studies.insert().values({**row, **us}))
-        return
+        return True
     before = json.loads(found["settings"])
     differ = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
     if differ or found["space_digest"] != space_digest:
         shown = "; ".join(f"{key}: {_short(before.get(key))} there, {_short(settings.get(key))} here" for key in differ)
         shown = shown or "space: its definition changed"
         raise InputError(f"study {name!r} was made with other settings ({shown}); choose another --study")
-    if found["driver"] and (holder := _living(json.loads(found["driver"]), found["beat"])):
-        raise InputError(f"study {name!r} is being driven by {holder}; wait for it, or stop it first")
+    if found["driver"] and (other := lease.living(json.loads(found["driver"]), found["beat"])):
+        raise InputError(f"study {name!r} is being driven by {other}; wait for it, or stop it first")
     connection.execute(update(tables.studies).where(tables.studies.c.study_id == study_id).values(us))
+    return found["driver"] is None
 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _this_process() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "boot": _boot()}
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _living(driver: Mapping[str, Any], beat: datetime.datetime | None) -> str | None:
-    """Who drives the study, in words, unless that process is gone or has been silent for the lease."""
-    holder = f"process {driver['pid']} on {driver['host']}"
-    us = _this_process()
-    if driver["host"] == us["host"] and driver["boot"] == us["boot"]:
-        alive = driver["pid"] != us["pid"] and Path(f"/proc/{driver['pid']}").exists()
-        return holder if alive else None
-    silent = (_utc_now() - beat).total_seconds() if beat else LEASE_S + 1
-    return holder if silent <= LEASE_S else None
-
-
-def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def _row(trial: Trial) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def test_a_changed_space_under_the_same_name_is_refused(database, layers, tmp_pa
         run(database, changed, tmp_path)
 
 
-def test_a_trial_that_was_running_when_the_driver_died_is_done_again_as_the_second_attempt(database, layers, tmp_path):
+def test_a_trial_that_was_running_when_the_driver_was_stopped_goes_on_without_counting_an_attempt(
+    database, layers, tmp_path
+):
     def dies(candidate, budget, report):
         if budget.seed == 2:
             raise KeyboardInterrupt
@@ -69,7 +71,7 @@ def test_a_trial_that_was_running_when_the_driver_died_is_done_again_as_the_seco
 
     assert [trial.state for trial in left] == [State.COMPLETE, State.COMPLETE, State.RUNNING]
     assert result.trials[:2] == left[:2]
-    assert (result.trials[2].genome, result.trials[2].attempt) == (left[2].genome, 2)
+    assert (result.trials[2].genome, result.trials[2].attempt) == (left[2].genome, 1)
     assert [trial.state for trial in result.trials] == [State.COMPLETE] * 5
 
 
@@ -77,10 +79,10 @@ def test_a_second_driver_is_refused_while_the_first_lives_and_takes_over_once_it
     run(database, layers, tmp_path)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     engine = sqlalchemy.create_engine(database)
-    from nas.store.sql import _this_process
+    from nas.store.lease import this_process
 
     with engine.begin() as connection:
-        holder = json.dumps({**_this_process(), "pid": sleeper.pid})
+        holder = json.dumps({**this_process(), "pid": sleeper.pid})
         connection.execute(sqlalchemy.text("UPDATE nas_studies SET driver = :holder"), {"holder": holder})
 
     with pytest.raises(InputError, match=f"study 's' is being driven by process {sleeper.pid} on "):
