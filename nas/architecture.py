@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nas.checked import Checked, Fault, canonical_json, child, children, digest, flag, read, real, whole, word
 from nas.errors import ArchitectureError
@@ -235,8 +236,16 @@ class Architecture(Checked):
 
     @cached_property
     def digest(self) -> str:
-        """32 hex digits: the identity of this architecture."""
-        return digest({"format": FORMAT, **self.as_json()})
+        """32 hex digits: the identity of this network, whatever is said of norms and activations that it has not."""
+        body = self.as_json()
+        for stage, told in zip(self.stages, body["stages"], strict=True):
+            _forget_unused(stage.embedding, told["embedding"])
+            for block, block_told in zip(stage.blocks, told["blocks"], strict=True):
+                _forget_unused(block, block_told)
+                if block.layout == "pre_norm" and not block.mlp_ratio:
+                    block_told.pop("activation", None)
+        _forget_unused(self.head, body.get("head", {}))
+        return digest({"format": FORMAT, **body})
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
@@ -267,3 +276,9 @@ class Architecture(Checked):
             return cls.from_json(path.read_text(encoding="utf-8"))
         except UnicodeDecodeError as error:
             raise ArchitectureError([(str(path), f"not UTF-8 text: {error}")]) from error
+
+
+def _forget_unused(spec: Normed, told: dict[str, Any]) -> None:
+    """Take out of the JSON of `spec` what its norm makes no use of."""
+    if spec.norm in ("none", "affine"):
+        told.pop("norm_eps", None)

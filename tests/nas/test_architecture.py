@@ -290,3 +290,42 @@ def test_describing_networks_imports_neither_torch_nor_ray_nor_optuna():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("said", "unsaid"),
+    [
+        ({"norm": "none", "norm_eps": 1e-3}, {"norm": "none"}),
+        ({"norm": "affine", "norm_eps": 1e-3}, {"norm": "affine"}),
+        ({"mlp_ratio": 0, "activation": "relu"}, {"mlp_ratio": 0}),
+    ],
+)
+def test_what_is_said_of_a_norm_or_an_mlp_that_is_not_there_makes_no_other_network(said, unsaid):
+    def network(fields):
+        stage = Stage(embedding=Embedding(kernel=2, stride=2), width=8, blocks=(Block(mixer=Identity(), **fields),) * 2)
+        return Architecture(resolution=8, stages=(stage,))
+
+    first, second = network(said), network(unsaid)
+
+    assert first != second
+    assert first.digest == second.digest
+    assert Architecture.from_json(first.to_json()) == first
+
+
+@pytest.mark.parametrize(
+    ("said", "unsaid"),
+    [
+        ({"norm_eps": 1e-3}, {}),
+        ({"activation": "relu"}, {}),
+        (
+            {"mlp_ratio": 0, "layout": "conv_mixer", "activation": "relu"},
+            {"mlp_ratio": 0, "layout": "conv_mixer"},
+        ),
+    ],
+)
+def test_what_is_used_makes_another_network(said, unsaid):
+    def network(fields):
+        stage = Stage(embedding=Embedding(kernel=2, stride=2), width=8, blocks=(Block(mixer=Pooling(), **fields),))
+        return Architecture(resolution=8, stages=(stage,))
+
+    assert network(said).digest != network(unsaid).digest
