@@ -36,6 +36,11 @@ def _scaled_patch(resolution: int) -> int:
     return max(1, resolution // 14)
 
 
+def _scaled_tokens(resolution: int) -> int:
+    """The same for networks of tokens, which do badly on single pixels: 8 takes 2."""
+    return 2 if 8 <= resolution < 28 and resolution % 2 == 0 else _scaled_patch(resolution)
+
+
 def _scaled_strides(resolution: int, stages: int) -> list[int]:
     """Halvings down to a map of 4x4 or so; the stem takes two at once from 64 pixels on."""
     strides, side = [], resolution
@@ -80,7 +85,7 @@ FAMILIES: tuple[Family, ...] = (
         "mlp-mixer",
         "mixer-s16",
         lambda width, depth, resolution: mlp_mixer(
-            width, depth, patch=_scaled_patch(resolution), resolution=resolution
+            width, depth, patch=_scaled_tokens(resolution), resolution=resolution
         ),
         8,
         (4, 8),
@@ -91,7 +96,7 @@ FAMILIES: tuple[Family, ...] = (
         lambda width, depth, resolution: vit(
             width,
             depth,
-            patch=_scaled_patch(resolution),
+            patch=_scaled_tokens(resolution),
             head_width=width // 3 if width % 3 == 0 else 16,
             resolution=resolution,
         ),
