@@ -105,6 +105,11 @@ def show(name: str, resolution: int | None, classes: int | None, *, as_json: boo
     out.print(drawing, highlight=False, markup=False, soft_wrap=True)
 
 
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def import_weights(
     name: str, file: Path, source: str | None, to: Path, *, force: bool, as_json: bool, out: Console
 ) -> None:
@@ -118,7 +123,7 @@ def import_weights(
     facts = {
         "network": name,
         "origin": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": _digest(file),
         "classes": [str(index) for index in range(model.num_classes)],
         "channels": model.in_channels,
         "resolution": model.architecture.resolution,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nas.pretrained.ways import WAYS, split
 
 SOURCES = ("timm", "transformers", "official")
 WRAPPERS = ("model", "state_dict", "params")  # names under which releases keep the state dict
+Parts = Mapping[str, Theirs]
 SHOWN = 3  # keys of each kind that an error lists
 
 
@@ -47,12 +49,18 @@ def load(name: str, state: Mapping[str, Any], source: str | None = None) -> Back
 def load_as(architecture: Architecture, family: str, state: Mapping[str, Any], source: str | None = None) -> Backbone:
     """As `load`, for an architecture of one's own that is built as a published `family` is."""
     tensors = _unwrapped(state)
-    attempts = [_Attempt(of, naming, architecture, tensors) for of, naming in _namings(family, source)]
+
+    @cache
+    def blank(classes: int) -> Backbone:
+        with torch.device("meta"):
+            return build(architecture, num_classes=classes)
+
+    parts = [(of, naming, dict(naming.parts(architecture))) for of, naming in _namings(family, source)]
+    attempts = [_Attempt(*each, blank, tensors) for each in parts]
     best = min(attempts, key=lambda attempt: attempt.mismatches)
     if best.mismatches:
         raise InputError(f"these weights are not of this {family}, read as {best.source}: {best.report()}")
-    with torch.device("meta"):
-        model = build(architecture, num_classes=best.classes)
+    model = blank(best.classes)
     model.load_state_dict(best.ours, assign=True)
     return model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
@@ -126,13 +134,14 @@ READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
 class _Attempt:
     """Their tensors read by one naming: ours, and what does not fit."""
 
-    def __init__(self, source: str, naming: Naming, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, source: str, naming: Naming, parts: Parts, blank: Callable[[int], Backbone], tensors: Mapping[str, Tensor]
+    ) -> None:
+        """`blank` makes the network for a number of classes, without memory for its weights."""
         self.source, self.naming, self.missing, self.misshapen = source, naming, [], []
         self.ours: dict[str, Tensor] = {}
-        parts = dict(naming.parts(architecture))
         self.classes = self._count_classes(parts, tensors)
-        with torch.device("meta"):
-            expected = build(architecture, num_classes=self.classes).state_dict()
+        expected = blank(self.classes).state_dict()
         used: set[str] = set()
         for key, like in expected.items():
             self._one(key, like, parts, tensors, used)
@@ -145,7 +154,7 @@ class _Attempt:
     def mismatches(self) -> int:
         return len(self.missing) + len(self.misshapen) + len(self.unknown)
 
-    def _count_classes(self, parts: Mapping[str, Theirs], tensors: Mapping[str, Tensor]) -> int:
+    def _count_classes(self, parts: Parts, tensors: Mapping[str, Tensor]) -> int:
         for key in ("classifier.3.bias", "classifier.bias"):
             part, leaf = _part(parts, key)
             found = tensors.get(_names(self.naming, part, leaf)[0]) if part.names else None
@@ -153,9 +162,7 @@ class _Attempt:
                 return max(1, found.shape[0])
         return 1000
 
-    def _one(
-        self, key: str, like: Tensor, parts: Mapping[str, Theirs], tensors: Mapping[str, Tensor], used: set[str]
-    ) -> None:
+    def _one(self, key: str, like: Tensor, parts: Parts, tensors: Mapping[str, Tensor], used: set[str]) -> None:
         part, leaf = _part(parts, key)
         names = _names(self.naming, part, leaf)
         absent = [name for name in names if name not in tensors]
@@ -217,7 +224,7 @@ def check_source(family: str, source: str | None) -> None:
         raise InputError(f"{source} has no {family}; weights come from {' or '.join(NAMINGS[family])}")
 
 
-def _part(parts: Mapping[str, Theirs], key: str) -> tuple[Theirs, str]:
+def _part(parts: Parts, key: str) -> tuple[Theirs, str]:
     """The longest of our prefixes that `key` has, and the rest of it."""
     prefix = key
     while prefix:

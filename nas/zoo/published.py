@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from nas.architecture import Architecture
 from nas.zoo.families import conv_mixer, cvt, cvt_13_nas, cvt_cifar10, gated_mlp, mlp_mixer, pvt, res_mlp, vit
@@ -38,8 +39,8 @@ class Published:
 
 
 def _conv_mixers() -> Iterator[Published]:
-    def row(name: str, make: Callable[[], Architecture], top1: float, **more: object) -> Published:
-        return Published(name, "ConvMixer", 2022, "arXiv 2201.09792", make, top1, init="torch", **more)  # type: ignore[arg-type]
+    def row(name: str, make: Callable[[], Architecture], top1: float, **more: Any) -> Published:
+        return Published(name, "ConvMixer", 2022, "arXiv 2201.09792", make, top1, init="torch", **more)
 
     yield row("convmixer-1536-20", partial(conv_mixer, 1536, 20, kernel=9, patch=7), 81.37)
     yield row("convmixer-768-32", partial(conv_mixer, 768, 32, kernel=7, patch=7, activation="relu"), 80.16)
@@ -90,8 +91,8 @@ def _attention() -> Iterator[Published]:
 
 
 def _cvts() -> Iterator[Published]:
-    def row(name: str, make: Callable[[], Architecture], top1: float | None, **more: object) -> Published:
-        return Published(name, "CvT", 2021, "arXiv 2103.15808", make, top1, **more)  # type: ignore[arg-type]
+    def row(name: str, make: Callable[[], Architecture], top1: float | None, **more: Any) -> Published:
+        return Published(name, "CvT", 2021, "arXiv 2103.15808", make, top1, **more)
 
     small, tuned = (64, 192, 384), "ImageNet-1k, tuned at 384"
     yield row("cvt-13", partial(cvt, small, (1, 2, 10)), 81.6)

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from networks import network, patch, stage
 
-from nas.architecture import Architecture, Block, Embedding, Head, Stage
+from nas.architecture import Architecture, Block, Embedding, Stage
 from nas.errors import ArchitectureError
 from nas.mixers import (
     Attention,
@@ -19,20 +20,6 @@ from nas.mixers import (
     TokenLinear,
     TokenMlp,
 )
-
-
-def patch(size=4, **fields):
-    return Embedding(kernel=size, stride=size, **fields)
-
-
-def stage(*mixers, width=32, embedding=None, position="none", **fields):
-    blocks = tuple(Block(mixer=mixer, **fields) for mixer in mixers or (Identity(),))
-    return Stage(embedding=embedding or patch(), width=width, blocks=blocks, position=position)
-
-
-def network(*stages, resolution=32, **head):
-    return Architecture(resolution=resolution, stages=stages or (stage(),), head=Head(**head))
-
 
 # -- geometry ------------------------------------------------------------------------------------------------------------
 

@@ -3,35 +3,11 @@
 import json
 
 import pytest
+from networks import PYRAMID, body_of, network, stage
 
-from nas.architecture import Architecture, Block, Embedding, Head, Stage
+from nas.architecture import Architecture
 from nas.errors import ArchitectureError
-from nas.mixers import MIXERS, Attention, ConvAttention, Identity, Pooling, SeparableConv, TokenMlp
-
-
-def patch(size=4, **fields):
-    return Embedding(kernel=size, stride=size, **fields)
-
-
-def stage(*mixers, width=32, embedding=None, position="none", **fields):
-    blocks = tuple(Block(mixer=mixer, **fields) for mixer in mixers or (Identity(),))
-    return Stage(embedding=embedding or patch(), width=width, blocks=blocks, position=position)
-
-
-def network(*stages, resolution=32, **head):
-    return Architecture(resolution=resolution, stages=stages or (stage(),), head=Head(**head))
-
-
-def body_of(architecture):
-    return json.loads(architecture.to_json())
-
-
-PYRAMID = network(
-    stage(Pooling(size=5), ConvAttention(head_width=16, kv_stride=1), mlp_ratio=3, norm="batch", layer_scale=0.1),
-    stage(SeparableConv(kernel=5), TokenMlp(ratio=0.25), width=48, embedding=patch(2, activation="relu", norm="group")),
-    stage(Attention(head_width=8), width=64, embedding=Embedding(kernel=3, stride=2, padding=1), position="learned"),
-    pool="class_token",
-)
+from nas.mixers import MIXERS
 
 
 def test_faults_of_different_stages_come_in_one_message_each_with_its_path():
