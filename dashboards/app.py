@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nas.errors import InputError
-from nas.store.database import connect, optuna_storage, redact
+from nas.store.database import connect, optuna_storage
+from nas.store.trouble import redact
 
 Start = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import multiprocessing
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from nas.checked import canonical_json
-from nas.errors import InputError, unknown
+from nas.checked import canonical_json, digest
+from nas.errors import InputError, StoreError, unknown
 from nas.feasible import Costs, Pricing
 from nas.front import check_packages
 from nas.jobs import Evaluate
@@ -26,8 +28,10 @@ from nas.store.base import MemoryStore, Store
 from nas.study import Plan, Study, pareto, ranked
 from nas.trial import Trial
 
+log = logging.getLogger(__name__)
+
 Watch = Callable[[Study], None]
-"""Called after every event with the study as it stands; what it raises stops the search."""
+"""Called with the study as it stands, at least after every event; what it raises stops the search."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -105,6 +109,8 @@ def search(
     checkpoints: str | Path = "checkpoints",
     start: Sequence[Any] = (),
     settings: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
+    reuse: bool = False,
     watch: Watch | None = None,
 ) -> Result:
     """Search `space` for what `evaluate` likes best.
@@ -131,7 +137,11 @@ def search(
         start: candidates to evaluate first; those outside the limits are passed over, but an architecture is scaled
             into the space and the limits.
         settings: more facts that make two searches different ones; a study resumed with others is refused.
-        watch: called with the study after every event.
+        protocol: facts about data and training under which the same candidate gets the same metrics (up to chance), for
+            `reuse`; None: this search's evaluations are comparable with nobody's.
+        reuse: take in the evaluations that other studies in the database made under the same protocol and full budget;
+            they are trials of this study, marked as reused, and do not count towards `trials`.
+        watch: called with the study again and again, at least after every event.
 
     Raises: InputError for anything wrong in the arguments, StoreError for the database.
     """
@@ -161,16 +171,18 @@ def search(
         store: Store = MemoryStore()
         root = Path(scratch)
         if storage is not None:
-            from nas.store.sql import open_study
+            from nas.store.opening import open_study
 
-            store, root = open_study(storage, study, facts, space.digest, goals), Path(checkpoints).absolute() / study
-        try:
+            root = Path(checkpoints).absolute() / study
+            told = digest(_told(protocol)) if protocol is not None else ""
+            store = open_study(storage, study, facts, space, goals, protocol=told)
+        with _closing(store):
             plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
             search_ = Study(plan=plan, pricing=pricing, objectives=goals, sampler=proposer, store=store)
+            if reuse:
+                search_.reuse()
             search_.enqueue(starts)
             carrier.run(search_, evaluate, options, _watching(watch, Keeper(root, goals)))
-        finally:
-            store.close()
     everything = tuple(search_.trials[number] for number in sorted(search_.trials))
     return Result(
         study,
@@ -186,12 +198,29 @@ def _facts(
     goals: Sequence[Objective], limits: Sequence[Limit], epochs: tuple[int, int], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
-    facts = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs, **settings}
+    return _told({"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs, **settings})
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(canonical_json(facts))
+        told: dict[str, Any] = json.loads(canonical_json(dict(facts)))
     except (TypeError, ValueError) as error:
         raise InputError(f"settings: {error}; numbers, texts, lists and dicts are possible") from error
     return told
+
+
+@contextmanager
+def _closing(store: Store) -> Iterator[None]:
+    """Let go of the study; after an error or an interruption without much patience for a database that is away."""
+    try:
+        yield
+    except BaseException:
+        try:
+            store.close(patience_s=2.0)
+        except StoreError as error:
+            log.warning("%s", error)
+        raise
+    store.close()
 
 
 def _watching(watch: Watch | None, keeper: Keeper) -> Watch:
@@ -200,9 +229,10 @@ def _watching(watch: Watch | None, keeper: Keeper) -> Watch:
 
     def look(study: Study) -> None:
         nonlocal taken
-        for trial in study.finished[taken:]:
-            keeper.take(trial)
-        taken = len(study.finished)
+        if not study.pending:  # what is not written may yet have to be trained again
+            for trial in study.finished[taken:]:
+                keeper.take(trial)
+            taken = len(study.finished)
         if watch is not None:
             watch(study)
 

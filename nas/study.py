@@ -10,22 +10,22 @@ from __future__ import annotations
 import dataclasses
 import random
 import shutil
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nas.errors import ArchitectureError, SpaceError
 from nas.feasible import Priced, Pricing
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Metrics, Reported
 from nas.objectives import Objective, front
+from nas.proposing import Proposer
 from nas.samplers import Sampler
 from nas.space import Genome
-from nas.store.base import Store
-from nas.trial import State, Trial
+from nas.store.base import Away, Known, NumbersTaken, Store, Wish
+from nas.trial import Source, State, Trial
+from nas.wishes import granted
 
 ATTEMPTS = 3  # a candidate that loses its worker so often is failed
-PROPOSALS = 40  # proposals of the sampler that are looked at before one is walked into the limits
-ENUMERABLE = 100_000  # spaces up to this size are searched through before they are called exhausted
+RETRIES = 1  # of an evaluation that failed for what may have passed by then
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Plan:
     """What a study shall do.
 
     Attributes:
-        trials: how many trials it shall have in all.
+        trials: how many trials it shall have in all, those reused from other studies not counted.
         epochs: (smallest, full) budget. seed: of everything random.
         device: for the evaluations. checkpoints: directory that holds one directory a trial.
     """
@@ -45,59 +45,203 @@ class Plan:
     checkpoints: Path = Path("checkpoints")
 
 
+@dataclasses.dataclass
+class _Draft:
+    """A trial that is about to be handed out; `handle` is the sampler's, None for another attempt."""
+
+    trial: Trial
+    handle: int | None
+    wished: bool = False
+
+
 class Study:
-    """A search in progress. One driver owns it; it is not thread-safe."""
+    """A search in progress. One driver owns it; it is not thread-safe.
+
+    Attributes:
+        trials: by number. finished: those that have ended, in the order in which they did.
+        exhausted: whether no new candidate was left within the limits.
+    """
 
     def __init__(
         self, *, plan: Plan, pricing: Pricing, objectives: Sequence[Objective], sampler: Sampler, store: Store
     ) -> None:
         self.plan, self.pricing, self.space = plan, pricing, pricing.space
         self.objectives = tuple(objectives)
-        self.rejected = {"over a limit": 0, "repeat": 0, "illegal": 0}
         self.exhausted = False
         self._sampler, self._store = sampler, store
+        self._proposer = Proposer(pricing, sampler, plan.seed)
         self._rng = random.Random(plan.seed)
         self._handles: dict[int, int] = {}
-        self._starts: list[Genome] = []
-        self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(self.space)}
+        self._drafts: list[_Draft] = []
+        self._wishes: list[Wish] = []
+        self._retried: set[int] = set()
+        self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(pricing)}
         self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.state is not State.RUNNING]
-        self._seen = {trial.digest for trial in self.trials.values()}
         self._unfinished = [trial for trial in self.trials.values() if trial.state is State.RUNNING]
         self._stopped = {trial.number for trial in self._unfinished} if store.clean else set()
+        self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
+            self._proposer.saw(trial.digest)
             handle = sampler.add(trial.genome)
             if trial.state is State.RUNNING:
                 self._handles[trial.number] = handle
             else:
                 sampler.tell(handle, self._values(trial) if trial.state is State.COMPLETE else None)
 
-    # -- asking ------------------------------------------------------------------------------------------------------
-
     def enqueue(self, genomes: Sequence[Genome]) -> None:
         """Evaluate these before the sampler is asked; those over a limit or seen before are passed over."""
-        self._starts += [self.space.canonical(genome) for genome in genomes]
+        self._proposer.enqueue(genomes)
+
+    def reuse(self) -> int:
+        """Take in what other studies found out with the same data and training; how many trials that made."""
+        taken: list[tuple[Trial, Known]] = []
+        for known in self._store.reusable(self.plan.epochs[1]):
+            priced = self._within(known)
+            if priced is not None and not self._proposer.knows(digest := self.space.identity(priced.candidate)):
+                self._proposer.saw(digest)
+                taken.append((self._reused(priced, digest, known, len(taken)), known))
+        if not taken:
+            return 0
+        numbers = self._next_number
+        while True:
+            trials = [dataclasses.replace(trial, number=numbers + index) for index, (trial, _) in enumerate(taken)]
+            try:
+                values = [self._values(trial) for trial in trials]
+                self._store.record(self.space, trials, values, [known for _, known in taken])
+            except NumbersTaken as signal:
+                numbers = signal.first
+            else:
+                break
+        for trial in trials:
+            self.trials[trial.number] = trial
+            self.finished.append(trial)
+            self._sampler.tell(self._sampler.add(trial.genome), self._values(trial))
+        return len(trials)
+
+    def _within(self, known: Known) -> Priced | None:
+        """What was evaluated elsewhere, where it is a candidate here; known costs are ours."""
+        try:
+            priced = self.pricing.price(self.space.encode(known.candidate))
+        except (SpaceError, ArchitectureError):
+            return None
+        measured = {**known.metrics, **priced.costs}
+        complete = all(objective.name in measured for objective in self.objectives)
+        return priced if complete and not priced.excess else None
+
+    def _reused(self, priced: Priced, digest: str, known: Known, number: int) -> Trial:
+        return Trial(
+            number=number,
+            genome=priced.genome,
+            candidate=priced.candidate,
+            digest=digest,
+            state=State.COMPLETE,
+            origin="reused",
+            attempt=1,
+            metrics={**known.metrics, **priced.costs},
+            budget=Budget(0, known.stop, known.seed, "", ""),
+            seconds=known.seconds,
+            host=known.host,
+            source=Source.REUSED,
+        )
+
+    # -- asking ------------------------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next job, its trial written to the store; None when the study has all its trials or none is left."""
+        """The next job, or None; see `jobs`."""
+        return next(iter(self.jobs(1)), None)
+
+    def jobs(self, count: int) -> list[Job]:
+        """Up to `count` next jobs, their trials written to the store together with all that waited.
+
+        Fewer when the study has all its trials, none is left, or the database is away.
+        """
+        if self._store.away_s is not None and not self._store.flush():
+            return []
+        self._draft(count)
+        if not self._drafts:
+            return []
+        try:
+            self._begin()
+        except Away:
+            return []
+        drafts, self._drafts = self._drafts, []
+        return [self._job(draft) for draft in drafts]
+
+    def _begin(self) -> None:
+        while True:
+            new = [draft.trial for draft in self._drafts if draft.handle is not None]
+            again = [draft.trial for draft in self._drafts if draft.handle is None]
+            try:
+                self._store.begin(self.space, new, again)
+            except NumbersTaken as signal:
+                self._renumber(signal.first)
+            else:
+                return
+
+    def _renumber(self, first: int) -> None:
+        for draft in self._drafts:
+            if draft.handle is not None and not draft.wished:
+                draft.trial = dataclasses.replace(draft.trial, number=first, budget=self._budget(first))
+                first += 1
+
+    def _draft(self, count: int) -> None:
+        self._wishes += self._store.wishes()
+        while len(self._drafts) < count:
+            draft = self._again() or self._wished() or self._new()
+            if draft is None:
+                return
+            self._drafts.append(draft)
+
+    def _again(self) -> _Draft | None:
         while self._unfinished:
             trial = self._unfinished.pop(0)
             if trial.number in self._stopped:  # told to stop, which is no fault of the trial's
                 self._stopped.remove(trial.number)
-                return self._again(trial, trial.attempt)
+                return _Draft(trial, None)
             if trial.attempt < ATTEMPTS:
-                return self._again(trial, trial.attempt + 1)
+                return _Draft(dataclasses.replace(trial, attempt=trial.attempt + 1), None)
             self._end(trial.moved(State.FAIL, reason=f"lost with its driver, attempt {trial.attempt}", seconds=0.0))
-        if len(self.trials) >= self.plan.trials or self.exhausted:
+        return None
+
+    def _wished(self) -> _Draft | None:
+        """What somebody enqueued, even beyond the number of trials asked for."""
+        while self._wishes:
+            wish = self._wishes.pop(0)
+            try:
+                priced = self.pricing.price(granted(self.space, wish.params, self._rng))
+            except (SpaceError, ArchitectureError) as error:
+                self._store.refuse(wish, f"not in the space: {error}")
+                continue
+            digest = self.space.identity(priced.candidate)
+            if priced.excess:
+                broken = [str(limit) for limit in self.pricing.limits if limit.excess(priced.costs) > 0]
+                self._store.refuse(wish, f"over a limit: {', '.join(broken)}")
+            elif self._proposer.knows(digest):
+                self._store.refuse(wish, "a repeat: the study has this network already")
+            else:
+                self._proposer.saw(digest)
+                handle = self._sampler.add(priced.genome)
+                return _Draft(self._trial(wish.number, priced, digest, "enqueued"), handle, wished=True)
+        return None
+
+    def _new(self) -> _Draft | None:
+        fresh = [draft for draft in self._drafts if draft.handle is not None]
+        if self.exhausted or self._counted + len(fresh) >= self.plan.trials:
             return None
-        found = self._from_starts() or self._from_sampler()
+        found = self._proposer.next()
         if found is None:
             self.exhausted = True
             return None
-        priced, origin, handle = found
-        digest = self.space.identity(priced.candidate)
-        self._seen.add(digest)
-        trial = Trial(
-            number=len(self.trials),
+        number = self._next_number + sum(not draft.wished for draft in fresh)
+        return _Draft(self._trial(number, found.priced, found.digest, found.origin), found.handle)
+
+    @property
+    def _next_number(self) -> int:
+        return max(self.trials, default=-1) + 1
+
+    def _trial(self, number: int, priced: Priced, digest: str, origin: str) -> Trial:
+        return Trial(
+            number=number,
             genome=priced.genome,
             candidate=priced.candidate,
             digest=digest,
@@ -105,92 +249,28 @@ class Study:
             origin=origin,
             attempt=1,
             metrics=priced.costs,
-            budget=self._budget(len(self.trials)),
+            budget=self._budget(number),
         )
-        trial = self._store.begin(self.space, trial)
-        self.trials[trial.number] = trial
-        self._handles[trial.number] = handle
-        # what an earlier study of this name left there is not this trial's
-        shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
-        return self._job(trial)
-
-    def _from_starts(self) -> tuple[Priced, str, int] | None:
-        while self._starts:
-            priced = self._acceptable(self._starts.pop(0))
-            if priced is not None and priced.excess == 0:
-                return priced, "start", self._sampler.add(priced.genome)
-        return None
-
-    def _from_sampler(self) -> tuple[Priced, str, int] | None:
-        over: Priced | None = None
-        for _ in range(PROPOSALS):
-            proposal = self._sampler.ask()
-            priced = self._acceptable(proposal.genome)
-            if priced is not None and priced.excess == 0:
-                return priced, proposal.origin, self._sampler.accept(proposal, priced.genome)
-            if priced is not None and (over is None or priced.excess < over.excess):
-                over = priced
-            self._sampler.reject(proposal)
-        walked = self._walked(over) or self._enumerated()
-        if walked is None:
-            return None
-        origin = "random" if over is None else proposal.origin
-        return walked, origin, self._sampler.add(walked.genome)
-
-    def _acceptable(self, genome: Genome) -> Priced | None:
-        """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned."""
-        try:
-            priced = self.pricing.price(genome)
-        except (ArchitectureError, SpaceError):
-            self.rejected["illegal"] += 1
-            return None
-        if self.space.identity(priced.candidate) in self._seen:
-            self.rejected["repeat"] += 1
-            return None
-        if priced.excess:
-            self.rejected["over a limit"] += 1
-        return priced
-
-    def _walked(self, over: Priced | None) -> Priced | None:
-        """From the proposal that is least over the limits (or a random one), a new candidate within them."""
-        for start in (over, None, None, None):
-            here = start or self.pricing.price(self.space.sample(self._rng))
-            there = self.pricing.walk_down(here, self._rng, self._unseen)
-            if there.excess == 0 and self._unseen(there):
-                return there
-        return None
-
-    def _enumerated(self) -> Priced | None:
-        if self._size > ENUMERABLE:
-            return None
-        everything = (self.pricing.price(genome) for genome in self.space)
-        return next((priced for priced in everything if priced.excess == 0 and self._unseen(priced)), None)
-
-    @cached_property
-    def _size(self) -> int:
-        return self.space.count().value
-
-    def _unseen(self, priced: Priced) -> bool:
-        return self.space.identity(priced.candidate) not in self._seen
 
     def _budget(self, number: int) -> Budget:
         folder = self.plan.checkpoints / str(number)
         return Budget(0, self.plan.epochs[1], self.plan.seed + number, self.plan.device, str(folder))
 
-    def _job(self, trial: Trial) -> Job:
+    def _job(self, draft: _Draft) -> Job:
+        trial = draft.trial
+        self.trials[trial.number] = trial
+        if draft.handle is not None:
+            self._handles[trial.number] = draft.handle
+            self._counted += 1
+            # what an earlier study of this name left there is not this trial's
+            shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
         Path(trial.budget.checkpoint).mkdir(parents=True, exist_ok=True)
         return Job(trial.number, trial.attempt, trial.genome, trial.budget)
-
-    def _again(self, trial: Trial, attempt: int) -> Job:
-        trial = dataclasses.replace(trial, attempt=attempt)
-        self.trials[trial.number] = trial
-        self._store.again(trial)
-        return self._job(trial)
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
     def handle(self, event: Event) -> None:
-        """Take in what happened. Events of an attempt that is not the current one are ignored."""
+        """Take in what happened; `flush` or `jobs` writes it. Events of an attempt that is over are ignored."""
         trial = self.trials.get(event.number)
         if trial is None or trial.attempt != event.attempt or trial.state is not State.RUNNING:
             return
@@ -201,10 +281,17 @@ class Study:
                 self._store.report(trial, step, metrics)
             case Finished():
                 self._finish(trial, event)
+            case Failed(again=True) if trial.number not in self._retried and trial.attempt < ATTEMPTS:
+                self._retried.add(trial.number)
+                self._lose(trial, event.reason)
             case Failed():
                 self._end(trial.moved(State.FAIL, reason=event.reason, seconds=event.seconds, host=event.host))
             case Lost():
                 self._lose(trial, event.reason)
+
+    def flush(self) -> bool:
+        """Write what was told; False while results wait for a database that is away. Raises: StoreError, Terminated."""
+        return self._store.flush()
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}
@@ -217,6 +304,7 @@ class Study:
 
     def _lose(self, trial: Trial, reason: str) -> None:
         if trial.attempt < ATTEMPTS:
+            self._store.lose(trial, reason)
             self._unfinished.append(trial)
         else:
             self._end(trial.moved(State.FAIL, reason=f"lost {trial.attempt} times: {reason}", seconds=0.0))
@@ -237,6 +325,26 @@ class Study:
     # -- looking -----------------------------------------------------------------------------------------------------
 
     @property
+    def rejected(self) -> Mapping[str, int]:
+        """Proposals that were not evaluated, by reason."""
+        return self._proposer.rejected
+
+    @property
+    def misfits(self) -> Mapping[int, str]:
+        """Trials that others wrote into the study and that are no candidates of the space, with the reason."""
+        return self._store.misfits
+
+    @property
+    def pending(self) -> int:
+        """Results that are not written yet."""
+        return self._store.pending
+
+    @property
+    def away_s(self) -> float | None:
+        """Seconds since the database last answered; None when it does."""
+        return self._store.away_s
+
+    @property
     def running(self) -> int:
         """Trials handed out and not ended (those waiting to be tried again count)."""
         return len(self._handles)
@@ -244,12 +352,14 @@ class Study:
     @property
     def waiting(self) -> int:
         """Trials that will be handed out again before new ones."""
-        return len(self._unfinished)
+        return len(self._unfinished) + sum(draft.handle is None for draft in self._drafts)
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing left to hand out or to wait for."""
-        return not self.running and (self.exhausted or len(self.trials) >= self.plan.trials)
+        """Whether there is nothing left to hand out, to wait for or to write."""
+        if self._handles or self._drafts or self._wishes or self._store.pending:
+            return False
+        return self.exhausted or self._counted >= self.plan.trials
 
 
 def ranked(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:

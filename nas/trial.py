@@ -15,10 +15,19 @@ class State(enum.StrEnum):
 
     RUNNING = "running"
     COMPLETE = "complete"
+    PRUNED = "pruned"
     FAIL = "fail"
 
 
-MOVES = {State.RUNNING: frozenset({State.COMPLETE, State.FAIL}), State.COMPLETE: frozenset(), State.FAIL: frozenset()}
+class Source(enum.StrEnum):
+    """Where the metrics of a trial come from."""
+
+    TRAINED = "trained"
+    REUSED = "reused"  # an evaluation of another study, of the same network, data and training
+    ADOPTED = "adopted"  # a trial that somebody else's program wrote through Optuna
+
+
+MOVES = {state: frozenset[State]() for state in State} | {State.RUNNING: frozenset(State) - {State.RUNNING}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Trial:
     Attributes:
         number: from 0, in the order of dispatch.
         genome, candidate, digest: the candidate in three forms; equal networks have equal digests.
-        state: running, complete or fail.
+        state: running, complete, pruned or fail.
         origin: who proposed it: a sampler's name, "random" for its random start, "start" for an enqueued one.
         attempt: which attempt is or was the last, from 1.
         metrics: known costs from the start, measured metrics once complete.
@@ -37,6 +46,7 @@ class Trial:
         seconds: wall time of the last attempt; None while running.
         host: where it ran.
         reason: why it failed; empty otherwise.
+        source: where its metrics come from.
     """
 
     number: int
@@ -52,6 +62,7 @@ class Trial:
     seconds: float | None = None
     host: str = ""
     reason: str = ""
+    source: Source = Source.TRAINED
 
     def moved(self, state: State, **changes: Any) -> Trial:
         """This trial in another state. Raises: ValueError for a move that no trial makes."""

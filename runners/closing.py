@@ -12,7 +12,8 @@ from rich.markup import escape
 
 from nas.api import Result
 from nas.objectives import objectives_from
-from nas.store.database import DEFAULT, redact
+from nas.store.database import DEFAULT
+from nas.store.trouble import redact
 from nas.trial import State, Trial
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table

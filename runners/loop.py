@@ -37,14 +37,14 @@ def drive(study: Study, pool: Pool, options: RunnerOptions, watch: Watch) -> Non
         watch(study)
         while True:
             late = ends is not None and time.monotonic() >= ends
-            while pool.free and not late and (job := study.next()):
+            free = 0 if late else pool.free
+            for job in study.jobs(free) if free else ():
                 pool.start(job)
-                watch(study)
-                late = ends is not None and time.monotonic() >= ends
-            if study.over or (late and study.running == study.waiting):
+            study.flush()
+            watch(study)
+            if study.over or (late and study.running == study.waiting and not study.pending):
                 return
             for event in pool.events(TICK_S):
                 study.handle(event)
-                watch(study)
     finally:
         pool.stop()

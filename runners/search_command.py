@@ -23,7 +23,8 @@ from nas.config import SearchConfig
 from nas.errors import InputError, Terminated
 from nas.objectives import excess, limits_from
 from nas.space import Space, one_of
-from nas.store.database import redact, storage_url
+from nas.store.database import storage_url
+from nas.store.trouble import redact
 from runners.closing import Outcome, close, opening, summary
 from runners.job_setup import Setup, Training, prepare, starts
 from runners.progress import Watcher

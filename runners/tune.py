@@ -155,7 +155,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self.error = error  # Tune would bury it in a traceback of its own
             job = None
         if job is None:
-            return None if self._jobs else Searcher.FINISHED
+            waits = self._jobs or not (late or self._study.over)
+            return None if waits else Searcher.FINISHED
         self._jobs[trial_id] = job
         self._watch(self._study)
         return {"job": job_text(job)}
@@ -186,6 +187,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _handle(self, event: Event) -> None:
         try:
             self._study.handle(event)
+            self._study.flush()
         except NasError as error:
             self.error = self.error or error
         self._watch(self._study)

@@ -2,67 +2,162 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from nas.errors import StoreError
+from nas.feasible import Pricing
 from nas.jobs import Metrics
 from nas.space import Space
 from nas.trial import Trial
+
+PATIENCE_S = 600.0  # that the end of a search waits for a database that is away
+
+
+class Away(StoreError):
+    """The database does not answer now, but may again."""
+
+
+class NumbersTaken(Exception):
+    """Somebody wrote trials of their own into the study; nothing was written. `first` is the next free number."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(f"the next free number is {first}")
+        self.first = first
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """A trial that somebody enqueued: its number and the parameters that it shall have, maybe not all of them."""
+
+    number: int
+    params: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """An evaluation of another study on the same data with the same training.
+
+    Attributes:
+        evaluation: its id. candidate: what was evaluated. metrics: what came of it, known costs too.
+        seconds, host: of the training. stop: epochs trained. seed: of the training.
+    """
+
+    evaluation: int
+    candidate: Any
+    metrics: Metrics
+    seconds: float | None
+    host: str
+    stop: int
+    seed: int
 
 
 class Store(Protocol):
     """Keeps the trials of one study, written by one driver.
 
-    Every method is one short transaction and raises StoreError when it could not be carried out; `report` may hold
-    values back until the next call of any method.
+    What changes is collected, and `begin` and `flush` write everything so far in one transaction, once. While the
+    database is away, results wait and nothing new is begun. Raises StoreError for what will not pass by itself.
 
     Attributes:
         clean: whether the driver before this one let go of the study in order, so that what it left running was
             stopped and not lost.
+        pending: results that wait to be written.
+        away_s: seconds since the database last answered; None when it does.
+        misfits: trials of others that are no candidates of the space, with the reason, by number.
     """
 
     clean: bool
 
-    def load(self, space: Space) -> Sequence[Trial]:
-        """All trials of the study by number, the running ones too."""
+    @property
+    def pending(self) -> int: ...
 
-    def begin(self, space: Space, trial: Trial) -> Trial:
-        """Write a running trial; returns it with the number that it has in the store."""
+    @property
+    def away_s(self) -> float | None: ...
 
-    def again(self, trial: Trial) -> None:
-        """Another attempt of a running trial."""
+    @property
+    def misfits(self) -> Mapping[int, str]: ...
+
+    def load(self, pricing: Pricing) -> Sequence[Trial]:
+        """All trials of the study by number, the running ones too, and those that others wrote through Optuna."""
+
+    def reusable(self, stop: int) -> Sequence[Known]:
+        """The evaluations of other studies on the same data and training, trained for `stop` epochs; none twice."""
+
+    def wishes(self) -> Sequence[Wish]:
+        """The trials that others have enqueued since the last call. They wait until `begin` or `refuse`."""
+
+    def begin(self, space: Space, new: Sequence[Trial], again: Sequence[Trial]) -> None:
+        """Write new running trials, and another attempt of others, with all that waits.
+
+        Raises: NumbersTaken, Away: then nothing of it was written.
+        """
+
+    def refuse(self, wish: Wish, reason: str) -> None:
+        """An enqueued trial that cannot be run."""
+
+    def record(
+        self, space: Space, trials: Sequence[Trial], values: Sequence[Sequence[float]], known: Sequence[Known]
+    ) -> None:
+        """Write complete trials whose metrics are known from elsewhere. Raises: NumbersTaken, Away."""
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
-        """Metrics of a running trial after `step` epochs; a step that is written again is replaced."""
+        """Metrics of a running trial after `step` epochs; a step that is told again is replaced."""
+
+    def lose(self, trial: Trial, reason: str) -> None:
+        """The current attempt of a running trial ended without a result."""
 
     def finish(self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float]) -> None:
-        """End a trial: complete with its objective values, or failed (None); `excesses` above 0 break limits."""
+        """End a trial with its objective values, if it has any; `excesses` above 0 break limits."""
 
-    def close(self) -> None:
-        """Write what was held back and let go of the study."""
+    def flush(self) -> bool:
+        """Write what waits, if it is time; whether nothing waits any more. Raises: StoreError, Terminated."""
+
+    def close(self, patience_s: float = PATIENCE_S) -> None:
+        """Write what waits and let go of the study; waits at most `patience_s` seconds for a database that is away."""
 
 
 class MemoryStore:
     """Keeps nothing: the study lives as long as its process."""
 
-    clean = True
+    clean, pending, away_s = True, 0, None
+    misfits: Mapping[int, str] = {}
 
-    def load(self, space: Space) -> Sequence[Trial]:  # noqa: ARG002 - the signature is the contract's
+    def load(self, pricing: Pricing) -> Sequence[Trial]:  # noqa: ARG002 - the signatures are the contract's
         """Nothing."""
         return ()
 
-    def begin(self, space: Space, trial: Trial) -> Trial:  # noqa: ARG002
-        """The trial as it is."""
-        return trial
+    def reusable(self, stop: int) -> Sequence[Known]:  # noqa: ARG002
+        """Nothing."""
+        return ()
 
-    def again(self, trial: Trial) -> None:
+    def wishes(self) -> Sequence[Wish]:
+        """Nothing."""
+        return ()
+
+    def begin(self, space: Space, new: Sequence[Trial], again: Sequence[Trial]) -> None:
+        """Nothing."""
+
+    def refuse(self, wish: Wish, reason: str) -> None:
+        """Nothing."""
+
+    def record(
+        self, space: Space, trials: Sequence[Trial], values: Sequence[Sequence[float]], known: Sequence[Known]
+    ) -> None:
         """Nothing."""
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
         """Nothing."""
 
+    def lose(self, trial: Trial, reason: str) -> None:
+        """Nothing."""
+
     def finish(self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float]) -> None:
         """Nothing."""
 
-    def close(self) -> None:
+    def flush(self) -> bool:
+        """Nothing waits."""
+        return True
+
+    def close(self, patience_s: float = PATIENCE_S) -> None:
         """Nothing."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
+import random
+import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -14,12 +13,23 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
 from nas.errors import InputError, StoreError
-from nas.store import tables
+from nas.store import schema
+from nas.store.trouble import redact, translated
 
 DEFAULT = "sqlite:///nas.db"
+MAKE_TRIES = 20
+SQLITE_WAIT_S = 5.0  # for somebody else's lock, before the database counts as away
+POSTGRES: dict[str, object] = {
+    "connect_timeout": 5,  # seconds
+    "options": "-c statement_timeout=10000 -c lock_timeout=10000",  # milliseconds
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10000,
+}
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "9p", "gpfs", "ceph", "glusterfs"}
 
 
@@ -33,15 +43,6 @@ def storage_url(given: str | None) -> str:
     return given or os.environ.get("NAS_STORAGE") or DEFAULT
 
 
-def redact(url: str) -> str:
-    """The URL without password and query, for messages."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return "the given URL"
-    return parsed.set(query={}, password="***" if parsed.password else None).render_as_string(hide_password=True)
-
-
 def _parsed(url: str) -> sqlalchemy.URL:
     try:
         return make_url(url)
@@ -52,20 +53,41 @@ def _parsed(url: str) -> sqlalchemy.URL:
 
 
 def connect(url: str, *, create: bool) -> Engine:
-    """An engine whose schema, Optuna's and ours, is the one this version knows; made first if `create`.
+    """An engine whose schemas, Optuna's and ours, are the ones this version knows; made first if `create`.
 
-    Raises: InputError when there is no such database, StoreError when it cannot be used.
+    An older schema of ours is brought up to date. Raises: InputError when there is no such database, StoreError when it
+    cannot be used.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         _check_file(parsed.database, create=create)
     with translated(url):
         engine = _engine(parsed)
-        if create:
-            optuna_storage(url)
-            tables.metadata.create_all(engine)
-        _check_schema(engine, url, create=create)
+        if create and not _has_optunas(engine, url):
+            _make_optunas(url)
+        with engine.begin() as connection:
+            schema.bring_up(connection, redact(url), create=create)
         return engine
+
+
+def _has_optunas(engine: Engine, url: str) -> bool:
+    with engine.begin() as connection:
+        tables = set(sqlalchemy.inspect(connection).get_table_names())
+        schema.check_optuna(connection, tables, redact(url))
+        return {"alembic_version", "version_info", "studies"} <= tables
+
+
+def _make_optunas(url: str) -> None:
+    """Optuna makes its tables one by one and stumbles over another process that does the same: then it tries again."""
+    for tries_left in reversed(range(MAKE_TRIES)):
+        try:
+            optuna_storage(url).engine.dispose()
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, AssertionError):
+            if not tries_left:
+                raise
+            time.sleep(random.uniform(0.05, 0.3))
+        else:
+            return
 
 
 def optuna_storage(url: str) -> RDBStorage:
@@ -80,23 +102,12 @@ def optuna_storage(url: str) -> RDBStorage:
         optuna.logging.set_verbosity(verbosity)
 
 
-@contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn the errors of SQLAlchemy, Optuna and drivers into one line without secrets."""
-    try:
-        yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, RuntimeError, OSError) as error:
-        cause = getattr(error, "orig", None) or error.__cause__ or error
-        reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        password = make_url(url).password
-        if password:
-            reason = reason.replace(str(password), "***")
-        reason = re.sub(r"(password\w*=)\S+", r"\1***", reason)
-        raise StoreError(f"database {redact(url)}: {reason}") from None
-
-
 def _connect_args(parsed: sqlalchemy.URL) -> dict[str, object]:
-    return {"timeout": 30} if parsed.get_backend_name() == "sqlite" else {}
+    if parsed.get_backend_name() == "sqlite":
+        return {"timeout": SQLITE_WAIT_S}
+    if parsed.get_backend_name() == "postgresql" and parsed.get_driver_name() == "psycopg":
+        return {name: value for name, value in POSTGRES.items() if name not in parsed.query}
+    return {}
 
 
 def _engine(parsed: sqlalchemy.URL) -> Engine:
@@ -125,10 +136,24 @@ def _check_file(database: str | None, *, create: bool) -> None:
     path = Path(database).absolute()
     if not create and not path.is_file():
         raise InputError(f"there is no database {path}; `nas search` makes one, --storage or NAS_STORAGE names another")
+    if path.is_file() and path.stat().st_size == 0 and not _filled_soon(path):
+        raise StoreError(
+            f"database {path}: the file is empty, as a damaged one may be; restore it, or delete it to begin anew"
+        )
     if create and not path.parent.is_dir():
         raise StoreError(f"database {path}: there is no directory {path.parent}")
     if (kind := _file_system(path.parent)) in NETWORK:
         raise StoreError(f"database {path}: SQLite is not safe on a network file system ({kind}); use PostgreSQL")
+
+
+def _filled_soon(path: Path) -> bool:
+    """Whether an empty file is one that another process is making just now."""
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        if path.stat().st_size:
+            return True
+    return False
 
 
 def _file_system(path: Path) -> str:
@@ -138,16 +163,3 @@ def _file_system(path: Path) -> str:
         return ""
     inside = [(mount, kind) for mount, kind in mounts if path.is_relative_to(mount.replace("\\040", " "))]
     return max(inside, key=lambda pair: len(pair[0]), default=("", ""))[1]
-
-
-def _check_schema(engine: Engine, url: str, *, create: bool) -> None:
-    with engine.begin() as connection:
-        if not sqlalchemy.inspect(connection).has_table(tables.schema.name):
-            raise InputError(f"database {redact(url)} holds no study of mixer-nas")
-        found = connection.execute(sqlalchemy.select(tables.schema.c.version)).scalar()
-        if found is None and create:
-            connection.execute(tables.schema.insert().values(version=tables.SCHEMA))
-        elif found != tables.SCHEMA:
-            raise StoreError(
-                f"database {redact(url)} has schema {found} of mixer-nas; this version knows {tables.SCHEMA}"
-            )

@@ -1,29 +1,33 @@
-"""Who drives a study: a lease that is renewed while the driver lives, and whose holder alone may write.
+"""Who drives a study: a lease that is renewed while the driver lives, and a fence that lets it alone write.
 
-The lease is a row's text, the driver: host, process, boot and a token drawn anew by each driver. Every transaction of a
-driver renews the row where it still holds that very text, so a driver that was taken for dead and replaced finds no row
-to renew and writes nothing more.
+The lease is a text in the study's row: host, process, boot and a token drawn anew by each driver. Every batch that a
+driver writes moves the row's count of batches on by one, where the text and the count are still what it knows. So a
+driver that was taken for dead and replaced writes nothing more; a batch whose commit was answered by an error is not
+written twice; and a database that was put back to an earlier state is noticed.
+
+Silence is measured on the database's clock: that of the server, or for SQLite the seconds since this machine was
+started, which no change of the wall clock moves.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, Float, cast, func, literal, select, update
 
 from nas.checked import canonical_json
 from nas.errors import StoreError
 from nas.store import tables
 
-LEASE_S = 30.0  # a driver on another host that has not renewed for so long is taken for dead
+LEASE_S = 30.0  # a driver that has been silent for so long may be replaced
 BEAT_S = 5.0  # between renewals
 
 
@@ -33,7 +37,52 @@ class Lost(StoreError):
 
 def this_process() -> dict[str, Any]:
     """The lease text of a new driver, as JSON types."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "boot": _boot(), "token": secrets.token_hex(8)}
+    pid = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": _started(pid),
+        "boot": _boot(),
+        "token": secrets.token_hex(8),
+    }
+
+
+def lease_text(driver: Mapping[str, Any]) -> str:
+    """The lease as it stands in its column."""
+    return canonical_json(dict(driver))
+
+
+def holder_of(driver: Mapping[str, Any]) -> str:
+    """Who it is, in words."""
+    return f"process {driver['pid']} on {driver['host']}"
+
+
+def living(driver: Mapping[str, Any], silent_s: float | None) -> str | None:
+    """Who drives the study, in words, unless that process is gone or has been silent for the lease.
+
+    `silent_s` is how long it has given no sign of life; None when that is not known.
+    """
+    if driver["host"] == socket.gethostname():
+        if driver["boot"] != _boot() or not _same_process(driver):
+            return None
+    elif silent_s is None:
+        return None
+    return holder_of(driver) if silent_s is None or silent_s <= LEASE_S else None
+
+
+def _same_process(driver: Mapping[str, Any]) -> bool:
+    started = _started(driver["pid"])
+    return started is not None and driver.get("started") in (None, started)
+
+
+def _started(pid: int) -> int | None:
+    """Clock ticks from boot to the start of a process, which tell it from a later one of its number."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _boot() -> str:
@@ -43,43 +92,67 @@ def _boot() -> str:
         return ""
 
 
-def living(driver: Mapping[str, Any], beat: datetime.datetime | None) -> str | None:
-    """Who drives the study, in words, unless that process is gone or has been silent for the lease."""
-    holder = f"process {driver['pid']} on {driver['host']}"
-    if driver["host"] == socket.gethostname() and driver["boot"] == _boot():
-        alive = driver["pid"] != os.getpid() and Path(f"/proc/{driver['pid']}").exists()
-        return holder if alive else None
-    silent = (utc_now() - beat).total_seconds() if beat else LEASE_S + 1
-    return holder if silent <= LEASE_S else None
+def clock(connection: Connection) -> ColumnElement[float]:
+    """Seconds on the database's clock, as an expression."""
+    if connection.dialect.name == "sqlite":
+        return literal(time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic())
+    if connection.dialect.name == "postgresql":
+        return cast(func.extract("epoch", func.clock_timestamp()), Float(53))
+    return literal(time.time())
 
 
-def renew(connection: Connection, study_id: int, holder: str) -> None:
-    """Renew the lease inside the caller's transaction. Raises: Lost when it is somebody else's."""
-    ours = (tables.studies.c.study_id == study_id) & (tables.studies.c.driver == holder)
-    if connection.execute(update(tables.studies).where(ours).values(beat=utc_now())).rowcount:
-        return
-    found = connection.execute(select(tables.studies.c.driver).where(tables.studies.c.study_id == study_id)).scalar()
-    other = json.loads(found) if found else None
-    who = f"process {other['pid']} on {other['host']}" if other else "nobody"
-    raise Lost(f"this driver has lost its study: it is driven by {who} now; nothing more was written")
+def silence(pulse: float | None, now: float) -> float | None:
+    """Seconds since a pulse; None for a pulse that is not of this clock."""
+    return None if pulse is None or pulse > now + 1 else now - pulse
 
 
-def utc_now() -> datetime.datetime:
-    """Naive UTC, as the tables hold it."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+def advance(connection: Connection, study_id: int, holder: str, batch: int) -> bool:
+    """Move the fence on to `batch` inside the caller's transaction; False when that batch is written already.
+
+    Raises: Lost when another driver has the study, StoreError when the database went back to an earlier state.
+    """
+    studies = tables.studies
+    ours = (studies.c.study_id == study_id) & (studies.c.driver == holder) & (studies.c.written == batch - 1)
+    moved = update(studies).where(ours).values(pulse=clock(connection), written=batch)
+    if connection.execute(moved).rowcount:
+        return True
+    found = connection.execute(
+        select(studies.c.driver, studies.c.written).where(studies.c.study_id == study_id)
+    ).first()
+    _check_holder(found[0] if found else None, holder, deleted=found is None)
+    if found is not None and found[1] == batch:
+        return False
+    at = found[1] if found is not None else None
+    raise StoreError(
+        f"the database went back to an earlier state (batch {at} there, {batch - 1} written): was a backup put in its "
+        f"place? This driver writes nothing more; the same command goes on from what is there"
+    )
 
 
-def lease_text(driver: Mapping[str, Any]) -> str:
-    """The lease as it stands in its column."""
-    return canonical_json(dict(driver))
+def renew(connection: Connection, study_id: int, holder: str) -> str:
+    """A sign of life; returns what is wanted of the driver ("stop" or nothing). Raises: Lost."""
+    studies = tables.studies
+    ours = (studies.c.study_id == study_id) & (studies.c.driver == holder)
+    found = connection.execute(select(studies.c.driver, studies.c.wanted).where(studies.c.study_id == study_id)).first()
+    _check_holder(found[0] if found else None, holder, deleted=found is None)
+    connection.execute(update(studies).where(ours).values(pulse=clock(connection)))
+    return str(found[1]) if found is not None else ""
+
+
+def _check_holder(found: str | None, holder: str, *, deleted: bool) -> None:
+    if deleted:
+        raise Lost("this driver has lost its study: it was deleted; nothing more was written")
+    if found != holder:
+        who = holder_of(json.loads(found)) if found else "nobody"
+        raise Lost(f"this driver has lost its study: it is driven by {who} now; nothing more was written")
 
 
 class Heart:
-    """A thread that renews the lease between events, so that long trials do not look like a dead driver."""
+    """A thread that renews the lease between batches, so that long trials do not look like a dead driver."""
 
-    def __init__(self, beat: Callable[[], None], every_s: float = BEAT_S) -> None:
-        """`beat` renews once; what it raises is left to the next transaction of the driver to find."""
-        self._beat, self._every_s = beat, every_s
+    def __init__(self, beat: Callable[[], None], every_s: float | None = None) -> None:
+        """`beat` renews once, and says itself what it found; `every_s` defaults to BEAT_S."""
+        self._beat, self._every_s = beat, BEAT_S if every_s is None else every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nas-lease", daemon=True)
         self._thread.start()

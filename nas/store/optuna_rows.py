@@ -7,6 +7,7 @@ old list, which is all that Optuna Dashboard 0.21 reads.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, Table, func, select, update
 
 from nas.nodes import Gene
 
+STUDIES: Table = models.StudyModel.__table__
 TRIALS: Table = models.TrialModel.__table__
 PARAMS: Table = models.TrialParamModel.__table__
 VALUES: Table = models.TrialValueModel.__table__
@@ -41,38 +43,124 @@ def distribution(gene: Gene) -> BaseDistribution:
     return CategoricalDistribution(options)
 
 
+Columns = Mapping[str, tuple[BaseDistribution, str]]
+"""How each gene shows in SQL: its distribution, and that as Optuna's JSON."""
+
+
+def columns_of(genes: Sequence[Gene]) -> Columns:
+    """The columns of a space, by the path of the gene."""
+    found = {gene.path: distribution(gene) for gene in genes}
+    return {path: (dist, distribution_to_json(dist)) for path, dist in found.items()}
+
+
 def _now() -> datetime.datetime:
     """Naive UTC, as Optuna stores it."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
-def insert_running(
-    connection: Connection,
-    study_id: int,
-    params: Mapping[str, Any],
-    genes: Mapping[str, Gene],
-    attrs: Mapping[str, Any],
-) -> tuple[int, int]:
-    """A running trial with all its parameters; returns its id and its number, taken inside the transaction."""
+@dataclasses.dataclass(frozen=True)
+class NewTrial:
+    """A trial about to be written: its number, its active genes with the option taken, and its user attributes."""
+
+    number: int
+    params: Mapping[str, Any]
+    attrs: Mapping[str, Any]
+
+
+def free_number(connection: Connection, study_id: int) -> int:
+    """The number of the next trial; nobody else gives it away before this transaction ends (Optuna locks alike)."""
+    connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
     taken = connection.execute(select(func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id)).scalar()
-    number = 0 if taken is None else taken + 1
-    row = {"number": number, "study_id": study_id, "state": TrialState.RUNNING, "datetime_start": _now()}
-    trial_id = int(connection.execute(TRIALS.insert().values(row)).inserted_primary_key[0])  # type: ignore[index]
+    return 0 if taken is None else int(taken) + 1
+
+
+def insert_running(connection: Connection, study_id: int, new: Sequence[NewTrial], columns: Columns) -> list[int]:
+    """Running trials with all their parameters; returns their ids."""
+    now = _now()
+    rows = [
+        {"number": trial.number, "study_id": study_id, "state": TrialState.RUNNING, "datetime_start": now}
+        for trial in new
+    ]
+    ids = _insert_trials(connection, rows)
+    _insert_params(connection, dict(zip(ids, new, strict=True)), columns)
+    return ids
+
+
+def insert_ended(
+    connection: Connection, study_id: int, new: Sequence[NewTrial], values: Sequence[Sequence[float]], columns: Columns
+) -> list[int]:
+    """Complete trials with their objective values; returns their ids."""
+    now = _now()
+    rows = [
+        {
+            "number": trial.number,
+            "study_id": study_id,
+            "state": TrialState.COMPLETE,
+            "datetime_start": now,
+            "datetime_complete": now,
+        }
+        for trial in new
+    ]
+    ids = _insert_trials(connection, rows)
+    _insert_params(connection, dict(zip(ids, new, strict=True)), columns)
+    for trial_id, found in zip(ids, values, strict=True):
+        _insert_values(connection, trial_id, found)
+    return ids
+
+
+def begin_waiting(connection: Connection, trial_id: int, new: NewTrial, columns: Columns) -> bool:
+    """A trial that was enqueued runs now; False, and nothing written, when it does not wait any more."""
+    moved = connection.execute(
+        update(TRIALS)
+        .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.WAITING)
+        .values(state=TrialState.RUNNING, datetime_start=_now())
+    )
+    if not moved.rowcount:
+        return False
+    connection.execute(PARAMS.delete().where(PARAMS.c.trial_id == trial_id))
+    _insert_params(connection, {trial_id: new}, columns)
+    return True
+
+
+def refuse_waiting(connection: Connection, trial_id: int, reason: str) -> None:
+    """A trial that was enqueued cannot be run."""
+    connection.execute(
+        update(TRIALS)
+        .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.WAITING)
+        .values(state=TrialState.FAIL, datetime_start=_now(), datetime_complete=_now())
+    )
+    _insert_attrs(connection, USER_ATTRS, trial_id, {"reason": reason})
+
+
+def _insert_trials(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    if len(rows) == 1:
+        return [int(connection.execute(TRIALS.insert().values(rows[0])).inserted_primary_key[0])]  # type: ignore[index]
+    inserting = TRIALS.insert().returning(TRIALS.c.trial_id, sort_by_parameter_order=True)
+    return [int(trial_id) for trial_id in connection.execute(inserting, [*rows]).scalars()]
+
+
+def _insert_params(connection: Connection, new: Mapping[int, NewTrial], columns: Columns) -> None:
     rows = []
-    for path, label in params.items():
-        dist = distribution(genes[path])
-        rows.append(
-            {
-                "trial_id": trial_id,
-                "param_name": path,
-                "param_value": dist.to_internal_repr(label),
-                "distribution_json": distribution_to_json(dist),
-            }
-        )
+    for trial_id, trial in new.items():
+        for path, label in trial.params.items():
+            dist, text = columns[path]
+            rows.append(
+                {
+                    "trial_id": trial_id,
+                    "param_name": path,
+                    "param_value": dist.to_internal_repr(label),
+                    "distribution_json": text,
+                }
+            )
     if rows:
         connection.execute(PARAMS.insert(), rows)
-    _insert_attrs(connection, USER_ATTRS, trial_id, attrs)
-    return trial_id, number
+    attrs = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for trial_id, trial in new.items()
+        for key, value in trial.attrs.items()
+    ]
+    if attrs:
+        connection.execute(USER_ATTRS.insert(), attrs)
 
 
 def insert_steps(connection: Connection, rows: Sequence[tuple[int, int, float]]) -> None:
@@ -99,12 +187,12 @@ def insert_steps(connection: Connection, rows: Sequence[tuple[int, int, float]])
 def finish(
     connection: Connection,
     trial_id: int,
+    state: TrialState,
     values: Sequence[float] | None,
     excesses: Mapping[str, float],
     attrs: Mapping[str, Any],
 ) -> bool:
     """End a running trial; False, and nothing written, when it is not running."""
-    state = TrialState.FAIL if values is None else TrialState.COMPLETE
     ended = connection.execute(
         update(TRIALS)
         .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.RUNNING)
@@ -113,18 +201,22 @@ def finish(
     if not ended.rowcount:
         return False
     if values is not None:
-        connection.execute(
-            VALUES.insert(),
-            [
-                {"trial_id": trial_id, "objective": objective, "value": value, "value_type": FINITE}
-                for objective, value in enumerate(values)
-            ],
-        )
+        _insert_values(connection, trial_id, values)
     if excesses:
         both = {f"constraints:{name}": value for name, value in excesses.items()}
         _insert_attrs(connection, SYSTEM_ATTRS, trial_id, {**both, "constraints": list(excesses.values())})
     _insert_attrs(connection, USER_ATTRS, trial_id, attrs)
     return True
+
+
+def _insert_values(connection: Connection, trial_id: int, values: Sequence[float]) -> None:
+    connection.execute(
+        VALUES.insert(),
+        [
+            {"trial_id": trial_id, "objective": objective, "value": value, "value_type": FINITE}
+            for objective, value in enumerate(values)
+        ],
+    )
 
 
 def _insert_attrs(connection: Connection, table: Table, trial_id: int, attrs: Mapping[str, Any]) -> None:

@@ -1,241 +1,298 @@
-"""The store on a database: one study, one driver, short transactions."""
+"""The store on a database: one study, one driver, one short transaction for all that waits."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import functools
+import logging
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.study import StudyDirection
-from sqlalchemy import Connection, Engine, Update, select, update
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Engine, update
 
-from nas.architecture import Architecture
-from nas.checked import canonical_json
-from nas.errors import InputError, StoreError
+from nas.errors import StoreError
+from nas.feasible import Pricing
 from nas.jobs import Metrics
 from nas.objectives import Objective
 from nas.space import Space
-from nas.store import lease, optuna_rows, tables
-from nas.store.database import connect, optuna_storage, translated
-from nas.store.optuna_rows import TRIALS
+from nas.store import adopting, lease, optuna_rows, reusing, rows, tables
+from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Wish
+from nas.store.optuna_rows import NewTrial
+from nas.store.outbox import Outbox
 from nas.store.reading import read_trials
+from nas.store.signs import Signs
+from nas.store.trouble import redact, translated
 from nas.trial import State, Trial
-from nas.version import __version__
+
+log = logging.getLogger(__name__)
 
 HOLD_S = 1.0  # reports are held back at most so long
+STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
 
 
 class SqlStore:
     """The trials of one study in a database (see `nas.store.base.Store` for the contract)."""
 
     def __init__(
-        self, url: str, engine: Engine, study_id: int, objectives: Sequence[Objective], *, holder: str, clean: bool
+        self,
+        url: str,
+        engine: Engine,
+        study_id: int,
+        objectives: Sequence[Objective],
+        *,
+        holder: str,
+        batch: int,
+        clean: bool,
+        protocol: str,
     ) -> None:
-        """Use `open_study`, which makes the study or takes it over."""
-        self._url, self._engine, self._study_id, self._holder, self.clean = url, engine, study_id, holder, clean
-        self._objectives = tuple(objectives)
-        self._trial_ids: dict[int, int] = {}
-        self._held: list[tuple[int, int, float]] = []
-        self._curves: dict[int, Trial] = {}
+        """Use `nas.store.opening.open_study`, which makes the study or takes it over."""
+        self.clean = clean
+        self.misfits: Mapping[int, str] = {}
+        self._url, self._engine, self._study_id = url, engine, study_id
+        self._objectives, self._protocol = tuple(objectives), protocol
+        self._trial_ids, self._attempts = dict[int, int](), dict[int, int]()
+        self._waiting = dict[int, int]()  # enqueued trials that the study was told of: number to Optuna's id
+        self._columns: optuna_rows.Columns = {}
+        self._steps = dict[tuple[int, int], float]()  # intermediate values held back, by Optuna's id and epochs
+        self._curves = dict[int, Trial]()
         self._written = time.monotonic()
-        self._heart = lease.Heart(self._beat)
+        self._outbox = Outbox(url, engine, study_id, holder, batch)
+        self._signs = Signs(url, engine, study_id, holder, self._waiting)
 
-    def load(self, space: Space) -> Sequence[Trial]:
-        """All trials by number. Raises: StoreError when numbers are missing, which no study of ours has."""
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """Results that wait."""
+        return self._outbox.results
+
+    @property
+    def away_s(self) -> float | None:
+        """How long the database has been away."""
+        return None if self._outbox.away_since is None else time.monotonic() - self._outbox.away_since
+
+    def load(self, pricing: Pricing) -> Sequence[Trial]:
+        """All trials by number; those that others wrote become ours here. Raises: StoreError."""
+        self._columns = optuna_rows.columns_of(pricing.space.genes)
+        found: list[tuple[int, Trial]] = []
+
+        def step(connection: Connection) -> None:
+            ours = read_trials(connection, self._study_id, pricing.space)
+            adopted, self.misfits = adopting.take_in(connection, self._study_id, ours, pricing, self._objectives)
+            found[:] = sorted([*ours, *adopted], key=lambda pair: pair[1].number)
+
+        self._outbox.write(step)
+        self._trial_ids = {trial.number: trial_id for trial_id, trial in found}
+        self._attempts = {trial.number: trial.attempt for _, trial in found}
+        self._signs.enqueued = True
+        return [trial for _, trial in found]
+
+    def reusable(self, stop: int) -> Sequence[Known]:
+        """None without a protocol."""
         with translated(self._url), self._engine.begin() as connection:
-            rows = read_trials(connection, self._study_id, space)
-        self._trial_ids = {trial.number: trial_id for trial_id, trial in rows}
-        if sorted(self._trial_ids) != list(range(len(rows))):
-            raise StoreError(
-                f"study {self._study_id}: it holds trials that mixer-nas did not write; start another study"
-            )
-        return [trial for _, trial in rows]
+            return reusing.read_known(connection, self._study_id, self._protocol, stop)
 
-    def begin(self, space: Space, trial: Trial) -> Trial:
-        """One transaction: Optuna's rows, the architecture, our row."""
-        genes = {gene.path: gene for gene in space.genes}
-        attrs = {"digest": trial.digest, "origin": trial.origin, **trial.metrics}
-        with self._transaction() as connection:
-            trial_id, number = optuna_rows.insert_running(
-                connection, self._study_id, space.params(trial.genome), genes, attrs
-            )
-            trial = dataclasses.replace(trial, number=number)
-            if isinstance(trial.candidate, Architecture):
-                _keep_architecture(connection, trial.digest, trial.candidate.to_json())
-            row = {"trial_id": trial_id, "study_id": self._study_id, "number": number, **_row(trial)}
-            connection.execute(tables.evaluations.insert().values(row))
-        self._trial_ids[number] = trial_id
-        return trial
+    def wishes(self) -> Sequence[Wish]:
+        """Looks only when the heart has seen some."""
+        if not self._signs.enqueued or self.away_s is not None:
+            return ()
+        self._signs.enqueued = False
+        with translated(self._url), self._engine.begin() as connection:
+            found = adopting.read_wishes(connection, self._study_id, skip=self._waiting.values())
+        self._waiting.update({wish.number: trial_id for trial_id, wish in found})
+        return [wish for _, wish in found]
 
-    def again(self, trial: Trial) -> None:
-        """Count the attempt."""
-        with self._transaction() as connection:
-            self._update(connection, trial)
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def begin(self, space: Space, new: Sequence[Trial], again: Sequence[Trial]) -> None:
+        """Optuna's rows, the candidates, our rows; or the next attempt of trials that have them."""
+
+        def last(connection: Connection) -> None:
+            if new:
+                self._insert(space, new, connection)
+            self._retry(again, connection)
+
+        self._write(last, tuple((trial.number, trial.attempt) for trial in (*new, *again)))
+        self._attempts.update({trial.number: trial.attempt for trial in (*new, *again)})
+
+    def record(
+        self, space: Space, trials: Sequence[Trial], values: Sequence[Sequence[float]], known: Sequence[Known]
+    ) -> None:
+        """Optuna's rows and ours, complete at once."""
+        self._write(functools.partial(self._insert_complete, space, trials, values, known), "record")
+
+    def refuse(self, wish: Wish, reason: str) -> None:
+        """Optuna shows it as failed."""
+        trial_id = self._waiting[wish.number]
+        self._outbox.add(lambda connection: optuna_rows.refuse_waiting(connection, trial_id, reason))
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
-        """The first objective as Optuna's intermediate value, where there is one objective and it was reported."""
+        """The first objective as Optuna's intermediate value, where there is one objective and it was reported.
+
+        With several objectives Optuna's samplers break on pruned trials that have intermediate values.
+        """
         value = metrics.get(self._objectives[0].name)
         if len(self._objectives) == 1 and value is not None:
-            self._held.append((self._trial_ids[trial.number], step, float(value)))
+            self._steps[self._trial_ids[trial.number], step] = float(value)
         self._curves[trial.number] = trial
-        if time.monotonic() - self._written > HOLD_S:
-            with self._transaction():
-                pass
+
+    def lose(self, trial: Trial, reason: str) -> None:
+        """Our row of the attempt says so; to Optuna the trial still runs."""
+        self._take_reports()
+        row = {**rows.progress(trial), "state": rows.LOST, "reason": reason, "ended": rows.utc_now()}
+        self._outbox.add(lambda connection: self._update(connection, trial, row))
 
     def finish(self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float]) -> None:
-        """One transaction: state, values, constraints, and our row."""
-        attrs: dict[str, Any] = {"seconds": trial.seconds}
-        if trial.reason:
-            attrs["reason"] = trial.reason
-        with self._transaction() as connection:
-            if not optuna_rows.finish(connection, self._trial_ids[trial.number], values, excesses, attrs):
-                raise StoreError(f"trial {trial.number} is not running in the database: somebody else ended it")
-            self._update(connection, trial)
+        """State, values, constraints, and our row."""
+        self._curves.pop(trial.number, None)
+        self._take_reports()
+        self._outbox.add(functools.partial(self._end, trial, values, dict(excesses)), results=1)
 
-    def close(self) -> None:
-        """Write what was held back and give up the study, unless another driver has it already."""
-        self._heart.stop()
+    def flush(self) -> bool:
+        """Reports alone wait for HOLD_S. Raises: StoreError, Lost, Terminated when somebody asked for the end."""
+        self._signs.check()
+        waits = not self._outbox.empty or (bool(self._curves) and time.monotonic() - self._written > HOLD_S)
+        if waits and self._outbox.due:
+            try:
+                self._write()
+            except Away:
+                return False
+        return self._outbox.empty
+
+    def close(self, patience_s: float = PATIENCE_S) -> None:
+        """Write what waits, wait for a database that is away, and give up the study, unless another driver has it."""
+        self._signs.stop()
+        let_go = update(tables.studies).where(tables.studies.c.study_id == self._study_id)
+        values = {"driver": None, "wanted": ""}
+        deadline = time.monotonic() + patience_s
         try:
-            with self._transaction() as connection:
-                connection.execute(self._study_row().values(driver=None))
+            while not self._given_up(lambda connection: _execute(connection, let_go.values(values))):
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"database {redact(self._url)} has been away for {self.away_s or 0.0:.0f} s; {self.pending} "
+                        f"result(s) could not be written: the same command goes on from their checkpoints"
+                    )
+                time.sleep(0.05)
         except lease.Lost:
             pass
         finally:
             self._engine.dispose()
 
-    def _beat(self) -> None:
-        with translated(self._url), self._engine.begin() as connection:
-            lease.renew(connection, self._study_id, self._holder)
-
-    def _update(self, connection: Connection, trial: Trial) -> None:
-        trial_id = self._trial_ids[trial.number]
-        connection.execute(
-            update(tables.evaluations).where(tables.evaluations.c.trial_id == trial_id).values(_row(trial))
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """A transaction that also writes the reports held back, which are forgotten once it is committed."""
-        with translated(self._url), self._engine.begin() as connection:
-            lease.renew(connection, self._study_id, self._holder)
-            latest = {(trial_id, step): value for trial_id, step, value in self._held}
-            optuna_rows.insert_steps(connection, [(*key, value) for key, value in latest.items()])
-            for trial in self._curves.values():
-                self._update(connection, trial)
-            yield connection
-        self._held.clear()
-        self._curves.clear()
-        self._written = time.monotonic()
-
-    def _study_row(self) -> Update:
-        return update(tables.studies).where(tables.studies.c.study_id == self._study_id)
-
-
-def open_study(
-    url: str, name: str, settings: Mapping[str, Any], space_digest: str, objectives: Sequence[Objective]
-) -> SqlStore:
-    """The store of the study called `name`, made if need be, and this process as its driver.
-
-    Raises: InputError when the study exists with other settings (naming the fields that differ) or has a living
-    driver (naming it), StoreError when the database cannot be used.
-    """
-    engine = connect(url, create=True)
-    with translated(url):
-        storage = optuna_storage(url)
-        directions = [StudyDirection.MAXIMIZE if goal.maximize else StudyDirection.MINIMIZE for goal in objectives]
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+    def _given_up(self, let_go: Callable[[Connection], None]) -> bool:
+        if not self._outbox.due:
+            return False
         try:
-            study = optuna.create_study(storage=storage, study_name=name, directions=directions)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                study.set_metric_names([objective.name for objective in objectives])
-            made = True
-        except optuna.exceptions.DuplicatedStudyError:
-            study = optuna.load_study(storage=storage, study_name=name)
-            made = False
-        finally:
-            optuna.logging.set_verbosity(verbosity)
-        study_id = storage.get_study_id_from_name(name)
-        storage.engine.dispose()
-        holder = lease.lease_text(lease.this_process())
-        with engine.begin() as connection:
-            clean = _take_over(connection, study_id, name, dict(settings), space_digest, holder, made=made)
-    return SqlStore(url, engine, study_id, objectives, holder=holder, clean=clean)
-
-
-def _take_over(
-    connection: Connection,
-    study_id: int,
-    name: str,
-    settings: dict[str, Any],
-    space_digest: str,
-    holder: str,
-    *,
-    made: bool,
-) -> bool:
-    """Make the study's row or take its lease; whether the driver before us let go of it in order."""
-    us = {"driver": holder, "beat": lease.utc_now()}
-    if made:  # SQLite gives the id of a study deleted through Optuna to the next one
-        for table in (tables.studies, tables.evaluations):
-            connection.execute(table.delete().where(table.c.study_id == study_id))
-    found = connection.execute(select(tables.studies).where(tables.studies.c.study_id == study_id)).mappings().first()
-    if found is None:
-        first = connection.execute(select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)).first()
-        if not made and first is not None:
-            raise InputError(
-                f"study {name!r} is in this database, but mixer-nas did not make it; choose another --study"
-            )
-        row = {
-            "study_id": study_id,
-            "settings": canonical_json(settings),
-            "space_digest": space_digest,
-            "version": __version__,
-        }
-        connection.execute(tables.studies.insert().values({**row, **us}))
+            self._write(let_go, "close")
+        except Away:
+            return False
         return True
-    before = json.loads(found["settings"])
-    differ = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
-    if differ or found["space_digest"] != space_digest:
-        shown = "; ".join(f"{key}: {_short(before.get(key))} there, {_short(settings.get(key))} here" for key in differ)
-        shown = shown or "space: its definition changed"
-        raise InputError(f"study {name!r} was made with other settings ({shown}); choose another --study")
-    if found["driver"] and (other := lease.living(json.loads(found["driver"]), found["beat"])):
-        raise InputError(f"study {name!r} is being driven by {other}; wait for it, or stop it first")
-    connection.execute(update(tables.studies).where(tables.studies.c.study_id == study_id).values(us))
-    return found["driver"] is None
+
+    def _write(self, last: Callable[[Connection], None] | None = None, key: Any = None) -> None:
+        self._take_reports()
+        self._written = time.monotonic()
+        self._outbox.write(last, key)
+
+    def _take_reports(self) -> None:
+        """Reports become a step of their own before anything that comes after them."""
+        if self._curves or self._steps:
+            running = [(trial, rows.progress(trial)) for trial in self._curves.values()]
+            values = [(*key, value) for key, value in self._steps.items()]
+            self._curves, self._steps = {}, {}
+
+            def step(connection: Connection) -> None:
+                optuna_rows.insert_steps(connection, values)
+                for trial, row in running:
+                    self._update(connection, trial, row)
+
+            self._outbox.add(step)
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def _insert(self, space: Space, trials: Sequence[Trial], connection: Connection) -> None:
+        new = [trial for trial in trials if trial.number not in self._waiting]
+        self._check_numbers(connection, new)
+        ids = {trial.number: self._waiting[trial.number] for trial in trials if trial.number in self._waiting}
+        for trial in trials:
+            if trial.number in ids and not optuna_rows.begin_waiting(
+                connection, ids[trial.number], _new(space, trial), self._columns
+            ):
+                raise StoreError(f"trial {trial.number} does not wait any more: somebody else took it")
+        if new:
+            fresh = [_new(space, trial) for trial in new]
+            inserted = optuna_rows.insert_running(connection, self._study_id, fresh, self._columns)
+            ids.update(zip((trial.number for trial in new), inserted, strict=True))
+        self._insert_ours(connection, trials, ids, {})
+
+    def _insert_complete(
+        self,
+        space: Space,
+        trials: Sequence[Trial],
+        values: Sequence[Sequence[float]],
+        known: Sequence[Known],
+        connection: Connection,
+    ) -> None:
+        self._check_numbers(connection, trials)
+        new = [_new(space, trial, reused=before.evaluation) for trial, before in zip(trials, known, strict=True)]
+        inserted = optuna_rows.insert_ended(connection, self._study_id, new, values, self._columns)
+        ids = dict(zip((trial.number for trial in trials), inserted, strict=True))
+        origins = {trial.number: before.evaluation for trial, before in zip(trials, known, strict=True)}
+        self._insert_ours(connection, trials, ids, origins)
+
+    def _insert_ours(
+        self, connection: Connection, trials: Sequence[Trial], ids: Mapping[int, int], reused: Mapping[int, int]
+    ) -> None:
+        rows.keep_candidates(connection, trials)
+        ours = [rows.trial_row(ids[trial.number], self._study_id, trial) for trial in trials]
+        connection.execute(tables.trials.insert(), ours)
+        attempts = [
+            {
+                **rows.evaluation_row(ids[trial.number], self._study_id, trial, self._protocol),
+                "reused_from": reused.get(trial.number),
+            }
+            for trial in trials
+        ]
+        connection.execute(tables.evaluations.insert(), attempts)
+        self._trial_ids.update(ids)
+
+    def _check_numbers(self, connection: Connection, trials: Sequence[Trial]) -> None:
+        if trials:
+            first = optuna_rows.free_number(connection, self._study_id)
+            if first != trials[0].number:
+                raise NumbersTaken(first)
+
+    def _retry(self, trials: Sequence[Trial], connection: Connection) -> None:
+        for trial in trials:
+            if self._attempts[trial.number] == trial.attempt:
+                continue  # stopped in order: the attempt goes on
+            evaluations, trial_id = tables.evaluations, self._trial_ids[trial.number]
+            before = (evaluations.c.trial_id == trial_id) & (evaluations.c.state == State.RUNNING.value)
+            lost = {"state": rows.LOST, "reason": "its driver ended", "ended": rows.utc_now()}
+            connection.execute(update(evaluations).where(before).values(lost))
+            row = rows.evaluation_row(trial_id, self._study_id, trial, self._protocol)
+            connection.execute(evaluations.insert().values(row))
+
+    def _end(
+        self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float], connection: Connection
+    ) -> None:
+        attrs: dict[str, Any] = {"seconds": trial.seconds}
+        if trial.reason:
+            attrs["reason"] = trial.reason
+        state, trial_id = STATES[trial.state], self._trial_ids[trial.number]
+        if not optuna_rows.finish(connection, trial_id, state, values, excesses, attrs):
+            log.warning("trial %d was ended by somebody else; its result is kept as an evaluation only", trial.number)
+        self._update(connection, trial, rows.progress(trial))
+
+    def _update(self, connection: Connection, trial: Trial, row: Mapping[str, Any]) -> None:
+        evaluations, trial_id = tables.evaluations, self._trial_ids[trial.number]
+        this = (evaluations.c.trial_id == trial_id) & (evaluations.c.attempt == trial.attempt)
+        connection.execute(update(evaluations).where(this).values(row))
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _new(space: Space, trial: Trial, **more: Any) -> NewTrial:
+    attrs = {"digest": trial.digest, "origin": trial.origin, **trial.metrics, **more}
+    return NewTrial(trial.number, space.params(trial.genome), attrs)
 
 
-def _row(trial: Trial) -> dict[str, Any]:
-    return {
-        "digest": trial.digest,
-        "genome": json.dumps(list(trial.genome)),
-        "origin": trial.origin,
-        "attempt": trial.attempt,
-        "state": trial.state.value,
-        "budget": canonical_json(dataclasses.asdict(trial.budget)),
-        "metrics": canonical_json(dict(trial.metrics)),
-        "curve": canonical_json({str(step): dict(metrics) for step, metrics in trial.curve.items()}),
-        "seconds": trial.seconds,
-        "host": trial.host,
-        "reason": trial.reason if trial.state is State.FAIL else "",
-    }
-
-
-def _keep_architecture(connection: Connection, digest: str, body: str) -> None:
-    known = connection.execute(
-        select(tables.architectures.c.digest).where(tables.architectures.c.digest == digest)
-    ).first()
-    if known is None:
-        connection.execute(tables.architectures.insert().values(digest=digest, body=body))
+def _execute(connection: Connection, statement: Any) -> None:
+    connection.execute(statement)

@@ -11,8 +11,9 @@ from evaluations import macs, share_of_conv3
 
 from nas import Space, one_of, search
 from nas.errors import InputError, StoreError
-from nas.store.database import connect, redact, storage_url
+from nas.store.database import connect, storage_url
 from nas.store.reading import read_study, study_names
+from nas.store.trouble import redact
 from nas.trial import State
 
 
@@ -79,10 +80,10 @@ def test_a_second_driver_is_refused_while_the_first_lives_and_takes_over_once_it
     run(database, layers, tmp_path)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     engine = sqlalchemy.create_engine(database)
-    from nas.store.lease import this_process
+    from nas.store.lease import _started, this_process
 
     with engine.begin() as connection:
-        holder = json.dumps({**this_process(), "pid": sleeper.pid})
+        holder = json.dumps({**this_process(), "pid": sleeper.pid, "started": _started(sleeper.pid)})
         connection.execute(sqlalchemy.text("UPDATE nas_studies SET driver = :holder"), {"holder": holder})
 
     with pytest.raises(InputError, match=f"study 's' is being driven by process {sleeper.pid} on "):
@@ -97,21 +98,26 @@ def test_a_database_of_another_schema_is_refused_by_number(database, layers, tmp
     run(database, layers, tmp_path)
     engine = sqlalchemy.create_engine(database)
     with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("UPDATE nas_schema SET version = 99"))
+        connection.execute(sqlalchemy.text("UPDATE nas_alembic_version SET version_num = '0099'"))
     engine.dispose()
 
-    with pytest.raises(StoreError, match="has schema 99 of mixer-nas; this version knows 1"):
+    with pytest.raises(StoreError, match="has schema 0099 of mixer-nas; this version knows 0001, 0002"):
         run(database, layers, tmp_path)
 
 
-def test_a_study_that_plain_optuna_made_is_not_written_into(tmp_path, layers):
-    import optuna
+def test_a_schema_of_optunas_that_is_not_known_is_refused_by_number(database, layers, tmp_path):
+    run(database, layers, tmp_path)
+    engine = sqlalchemy.create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'v9.0.0.a'"))
+    engine.dispose()
 
-    url = f"sqlite:///{tmp_path}/nas.db"
-    optuna.create_study(storage=url, study_name="s").ask()
-
-    with pytest.raises(InputError, match="study 's' is in this database, but mixer-nas did not make it"):
-        run(url, layers, tmp_path)
+    with pytest.raises(
+        StoreError, match=r"has schema v9\.0\.0\.a of Optuna; this version of mixer-nas writes v3\.2\.0\.a"
+    ):
+        run(database, layers, tmp_path)
+    with pytest.raises(StoreError, match=r"has schema v9\.0\.0\.a of Optuna"):
+        read_study(database, "s")
 
 
 def test_what_is_no_database_is_refused_and_left_as_it_was(tmp_path, layers):

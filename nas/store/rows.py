@@ -1,0 +1,145 @@
+"""Rows of our own tables: from trials and back."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from nas.architecture import Architecture
+from nas.checked import canonical_json
+from nas.errors import NasError, StoreError
+from nas.jobs import Budget
+from nas.store import tables
+from nas.trial import Source, State, Trial
+
+LOST = "lost"  # state of an attempt whose worker or driver died
+ENDS = frozenset({State.COMPLETE, State.PRUNED, State.FAIL})
+
+
+def utc_now() -> datetime.datetime:
+    """Naive UTC, as the tables hold it."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+@functools.cache
+def versions() -> str:
+    """What this process runs, as JSON."""
+    found = {"python": platform.python_version()}
+    for package in ("mixer-nas", "torch", "optuna", "ray"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return canonical_json(found)
+
+
+def trial_row(trial_id: int, study_id: int, trial: Trial) -> dict[str, Any]:
+    """What stays the same over attempts."""
+    return {
+        "trial_id": trial_id,
+        "study_id": study_id,
+        "number": trial.number,
+        "digest": trial.digest,
+        "genome": json.dumps(list(trial.genome)),
+        "origin": trial.origin,
+    }
+
+
+def evaluation_row(trial_id: int, study_id: int, trial: Trial, protocol: str) -> dict[str, Any]:
+    """A new attempt."""
+    budget = trial.budget
+    return {
+        "trial_id": trial_id,
+        "study_id": study_id,
+        "number": trial.number,
+        "attempt": trial.attempt,
+        "digest": trial.digest,
+        "protocol": protocol,
+        "source": trial.source.value,
+        "start": budget.start,
+        "stop": budget.stop,
+        "seed": budget.seed,
+        "device": budget.device,
+        "checkpoint": budget.checkpoint,
+        "versions": versions(),
+        "began": utc_now(),
+        **progress(trial),
+    }
+
+
+def progress(trial: Trial) -> dict[str, Any]:
+    """What changes while an attempt runs and when it ends."""
+    return {
+        "state": trial.state.value,
+        "metrics": canonical_json(dict(trial.metrics)),
+        "curve": canonical_json({str(step): dict(metrics) for step, metrics in trial.curve.items()}),
+        "seconds": trial.seconds,
+        "host": trial.host,
+        "reason": trial.reason,
+        "ended": utc_now() if trial.state in ENDS else None,
+    }
+
+
+def keep_candidates(connection: Connection, trials: Iterable[Trial]) -> None:
+    """Write the candidates that the database does not know yet."""
+    bodies = {trial.digest: body for trial in trials if (body := _body(trial.candidate)) is not None}
+    if not bodies:
+        return
+    column = tables.architectures.c.digest
+    there = set(connection.execute(select(column).where(column.in_(list(bodies)))).scalars())
+    rows = [
+        {"digest": digest, "kind": kind, "body": body} for digest, (kind, body) in bodies.items() if digest not in there
+    ]
+    if rows:
+        connection.execute(tables.architectures.insert(), rows)
+
+
+def _body(candidate: Any) -> tuple[str, str] | None:
+    """None for what JSON does not hold as it is; such a candidate is known by its genome alone."""
+    if isinstance(candidate, Architecture):
+        return "architecture", candidate.to_json()
+    try:
+        body = canonical_json(candidate)
+    except (TypeError, ValueError):
+        return None
+    return ("value", body) if json.loads(body) == candidate else None
+
+
+def read_candidate(kind: str, body: str, where: str) -> Any:
+    """A candidate as it was kept. Raises: StoreError naming where it stands."""
+    try:
+        return Architecture.from_json(body) if kind == "architecture" else json.loads(body)
+    except (NasError, ValueError) as error:
+        raise StoreError(f"{where}: its architecture cannot be read: {error}") from error
+
+
+def trial_of(row: RowMapping, attempts: list[RowMapping], candidate: Any) -> Trial:
+    """A trial from its row and its attempts, the last of which tells where it stands."""
+    last = attempts[-1]
+    curve: dict[int, Mapping[str, float]] = {}
+    for attempt in attempts:
+        curve.update({int(step): metrics for step, metrics in json.loads(attempt["curve"]).items()})
+    lost = last["state"] == LOST
+    return Trial(
+        number=row["number"],
+        genome=tuple(json.loads(row["genome"])),
+        candidate=candidate,
+        digest=row["digest"],
+        state=State.RUNNING if lost else State(last["state"]),
+        origin=row["origin"],
+        attempt=last["attempt"],
+        metrics=json.loads(last["metrics"]),
+        budget=Budget(last["start"], last["stop"], last["seed"], last["device"], last["checkpoint"]),
+        curve=curve,
+        seconds=None if lost else last["seconds"],
+        host=last["host"],
+        reason="" if lost else last["reason"],
+        source=Source(last["source"]),
+    )
