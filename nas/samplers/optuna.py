@@ -41,6 +41,29 @@ class _Shared(dict[str, BaseDistribution]):
         return self
 
 
+class _Storage(InMemoryStorage):
+    """Optuna's own, where a rejected trial is the next one to be asked for.
+
+    Under tight limits most proposals are rejected; failed trials would fill the memory, and every ask looks at all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spare: list[int] = []
+
+    def reject(self, trial_id: int) -> None:
+        """Forget what a running trial was given."""
+        trial = self.get_trial(trial_id)
+        trial.params, trial.distributions, trial.system_attrs = {}, {}, {}
+        self._spare.append(trial_id)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """A rejected trial where there is one."""
+        if template_trial is None and self._spare:
+            return self._spare.pop()
+        return super().create_new_trial(study_id, template_trial)
+
+
 class OptunaSampler:
     """One of Optuna's samplers behind the contract of `nas.samplers.base.Sampler`. Handles are Optuna's numbers."""
 
@@ -55,7 +78,7 @@ class OptunaSampler:
             sampler = SAMPLERS[name](seed)
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._storage = InMemoryStorage()
+        self._storage = _Storage()
         self._study = optuna.create_study(
             storage=self._storage,
             sampler=sampler,
@@ -81,9 +104,9 @@ class OptunaSampler:
         return self.add(genome)
 
     def reject(self, proposal: Proposal) -> None:
-        """To Optuna a failed trial, which no sampler learns from."""
+        """Nothing is learnt; the trial is used again."""
         if proposal.ticket is not None:
-            self._study.tell(proposal.ticket, state=TrialState.FAIL)
+            self._storage.reject(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, proposal.ticket))
 
     def tell(self, handle: int, values: Sequence[float] | None) -> None:
         """Pass on the values, or the failure."""

@@ -132,6 +132,23 @@ def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
     assert mean_of_proposals(space, sampler) > 1.15 * sum(score(space, genome) for genome in genomes) / len(genomes)
 
 
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_rejected_proposals_change_nothing_and_leave_nothing_behind(space, name, goals):
+    rng = random.Random(0)
+    ended = [(space.sample(rng), [rng.random()] * len(goals)) for _ in range(40)]
+    samplers = [make_sampler(name, space, objectives_from(list(goals)), 0) for _ in range(2)]
+    for sampler in samplers:
+        sampler.load(ended)
+
+    for _ in range(100):
+        samplers[0].reject(samplers[0].ask())
+    means = [mean_of_proposals(space, sampler, 100) for sampler in samplers]
+
+    assert means[0] == pytest.approx(means[1], rel=0.15)
+    assert len(samplers[0]._study.trials) == 41
+
+
 def test_nsga2_takes_any_number_of_foreign_candidates(space):
     rng = random.Random(0)
     sampler = make_sampler("nsga2", space, objectives_from(["accuracy:max"]), 0)
