@@ -18,6 +18,10 @@ def make_sampler(name: str, space: Space, objectives: Sequence[Objective], seed:
     """A sampler by name; "auto" is TPE over all genes jointly. Raises: InputError for an unknown name."""
     if name not in NAMES:
         raise unknown("sampler", name, NAMES)
+    if name == "random":
+        from nas.samplers.random import RandomSampler
+
+        return RandomSampler(space, seed)
     from nas.samplers.optuna import OptunaSampler
 
     return OptunaSampler("tpe" if name == "auto" else name, space, objectives, seed)

@@ -1,6 +1,9 @@
 """Optuna's samplers over our genome."""
 
+import inspect
 import random
+import sys
+import time
 
 import pytest
 
@@ -33,6 +36,15 @@ def search(space, name, trials, seed=0, goals=("accuracy:max",)):
         sampler.tell(handle, [score(space, genome)] * len(goals))
         found.append((proposal.origin, score(space, genome)))
     return found
+
+
+def mean_of_proposals(space, sampler, count=30):
+    found = []
+    for _ in range(count):
+        proposal = sampler.ask()
+        sampler.reject(proposal)
+        found.append(score(space, proposal.genome))
+    return sum(found) / count
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
@@ -73,6 +85,109 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
     genome = sampler.ask().genome
     assert len(genome) == len(space.genes)
     assert all(0 <= option < len(gene.options) for option, gene in zip(genome, space.genes, strict=True))
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random"])
+def test_the_same_seed_gives_the_same_proposals_and_another_seed_others(space, name, goals):
+    runs = [[value for _, value in search(space, name, 30, seed, goals)] for seed in (0, 0, 1)]
+
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_random_proposals_are_legal_canonical_and_of_every_option(space):
+    sampler = make_sampler("random", space, objectives_from(["accuracy:max"]), 0)
+    genomes = [sampler.ask().genome for _ in range(300)]
+
+    assert all(space.contains(genome) and space.canonical(genome) == genome for genome in genomes)
+    for index, gene in enumerate(space.genes):
+        assert {genome[index] for genome in genomes} == set(range(len(gene.options)))
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_what_was_loaded_is_learnt_from(space, name, goals):
+    rng = random.Random(0)
+    genomes = [space.sample(rng) for _ in range(60)]
+    ended = [(genome, [score(space, genome), -score(space, genome)][: len(goals)]) for genome in genomes]
+    sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
+
+    sampler.load([*ended, (genomes[0], None)])
+
+    assert sampler.ask().origin == name
+    assert mean_of_proposals(space, sampler) > 1.15 * sum(score(space, genome) for genome in genomes) / len(genomes)
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
+    rng = random.Random(0)
+    genomes = [space.sample(rng) for _ in range(60)]
+    sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
+
+    for genome in genomes:
+        sampler.tell(sampler.add(genome), [score(space, genome), -score(space, genome)][: len(goals)])
+
+    assert mean_of_proposals(space, sampler) > 1.15 * sum(score(space, genome) for genome in genomes) / len(genomes)
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_rejected_proposals_change_nothing_and_leave_nothing_behind(space, name, goals):
+    rng = random.Random(0)
+    ended = [(space.sample(rng), [rng.random()] * len(goals)) for _ in range(40)]
+    samplers = [make_sampler(name, space, objectives_from(list(goals)), 0) for _ in range(2)]
+    for sampler in samplers:
+        sampler.load(ended)
+
+    for _ in range(100):
+        samplers[0].reject(samplers[0].ask())
+    means = [mean_of_proposals(space, sampler, 100) for sampler in samplers]
+
+    assert means[0] == pytest.approx(means[1], rel=0.15)
+    assert len(samplers[0]._study.trials) == 41
+
+
+def test_nsga2_takes_any_number_of_foreign_candidates(space):
+    rng = random.Random(0)
+    sampler = make_sampler("nsga2", space, objectives_from(["accuracy:max"]), 0)
+
+    for _ in range(20 * 60):
+        sampler.tell(sampler.add(space.sample(rng)), [rng.random()])
+
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 60)  # one frame a generation would be too many
+    try:
+        assert sampler.ask().origin == "nsga2"
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random"])
+def test_what_was_loaded_leaves_the_handles_of_what_runs_alone(space, name):
+    rng = random.Random(0)
+    sampler = make_sampler(name, space, objectives_from(["accuracy:max"]), 0)
+    running = sampler.add(space.sample(rng))
+
+    sampler.load([(space.sample(rng), [0.5]), (space.sample(rng), None)])
+    other = sampler.add(space.sample(rng))
+    proposal = sampler.ask()
+    third = sampler.accept(proposal, space.canonical(proposal.genome))
+
+    for handle, values in ((third, [0.1]), (running, None), (other, [0.2])):
+        sampler.tell(handle, values)
+
+
+def test_a_large_study_is_loaded_within_seconds(space):
+    rng = random.Random(0)
+    ended = [(space.sample(rng), [rng.random()]) for _ in range(5000)]
+    sampler = make_sampler("auto", space, objectives_from(["accuracy:max"]), 0)
+    started = time.perf_counter()
+
+    sampler.load(ended)
+
+    assert time.perf_counter() - started < 5
 
 
 def test_an_unknown_sampler_names_the_known_ones(space):

@@ -1,0 +1,132 @@
+"""What asking a sampler costs once it knows many results, against the same sampler asked through plain Optuna.
+
+    python benchmarks/samplers.py
+    python benchmarks/samplers.py --samplers auto --told 20000 --objectives 2 --json
+
+32 genes with 4 options, categorical or, with --ordered, integers; random results, given at once as when a study is
+opened again (`load`), then one by one as in a search (`add` and `tell`). `ask` is the median time of a proposal that is
+then rejected. Plain Optuna holds the same results in memory (`add_trial`) under its own sampler of that name with its
+own defaults, "auto" meaning its default sampler; asked by ask(distributions).
+"""
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import sys
+import time
+
+import noop
+import optuna
+from noop import GENES, GOALS
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from nas.objectives import objectives_from
+from nas.samplers import NAMES, make_sampler
+
+OPTUNAS = {
+    "auto": lambda: optuna.samplers.TPESampler(seed=0),
+    "tpe": lambda: optuna.samplers.TPESampler(seed=0),
+    "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=0, population_size=20),
+    "random": lambda: optuna.samplers.RandomSampler(seed=0),
+}
+ONE_BY_ONE = 50
+
+
+def seconds(work):
+    """How long a call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def ours(name, space, goals, results, asks):
+    """Seconds to load all results, milliseconds to add one more and to ask."""
+    sampler = make_sampler(name, space, objectives_from(goals), 0)
+    load = seconds(lambda: sampler.load(results))
+    add = [seconds(lambda: sampler.tell(sampler.add(genome), values)) for genome, values in results[:ONE_BY_ONE]]  # noqa: B023
+    ask = [seconds(lambda: sampler.reject(sampler.ask())) for _ in range(asks + 1)]  # the first fills caches
+    return {"load_s": load, "add_ms": 1000 * statistics.median(add), "ask_ms": 1000 * statistics.median(ask[1:])}
+
+
+def plain(distributions, goals, results):
+    """An Optuna study in memory with these results, and how long it took to fill."""
+    directions = ["maximize" if goal.maximize else "minimize" for goal in objectives_from(goals)]
+    study = optuna.create_study(directions=directions)
+
+    def fill():
+        for genome, values in results:
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(zip(GENES, genome, strict=True)),
+                    distributions=distributions,
+                    values=values,
+                    system_attrs={"NSGAIISampler:generation": 0},  # else NSGA-II does not look at it
+                )
+            )
+
+    return study, seconds(fill)
+
+
+def asked_plain(study, distributions, name, asks):
+    """Milliseconds that plain Optuna takes to ask."""
+    study.sampler = OPTUNAS[name]()
+    told = [
+        seconds(lambda: study.tell(study.ask(distributions), state=optuna.trial.TrialState.FAIL))
+        for _ in range(asks + 1)
+    ]
+    return 1000 * statistics.median(told[1:])
+
+
+def measure(options, show):
+    """A row for each sampler, number of objectives and of results; each is shown when it is there."""
+    distribution = IntDistribution(0, 3) if options.ordered else CategoricalDistribution((0, 1, 2, 3))
+    distributions = dict.fromkeys(GENES, distribution)
+    space = noop.space((0, 1, 2, 3) if options.ordered else noop.OPTIONS)
+    rows = []
+    for objectives, told in itertools.product(options.objectives, options.told):
+        goals, rng = GOALS[:objectives], random.Random(0)
+        results = [(space.sample(rng), [rng.random() for _ in goals]) for _ in range(told)]
+        study, fill = plain(distributions, goals, results) if options.plain else (None, None)
+        for name in options.samplers:
+            row = {"sampler": name, "objectives": objectives, "told": told}
+            row |= ours(name, space, goals, results, options.asks)
+            if study is not None:
+                row |= {"plain_fill_s": fill, "plain_ask_ms": asked_plain(study, distributions, name, options.plain)}
+            rows.append(row)
+            show(row)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--told", type=int, nargs="+", default=[1000, 10_000], help="results known [1000 10000]")
+    parser.add_argument("--samplers", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--objectives", type=int, nargs="+", choices=(1, 2), default=[1, 2])
+    parser.add_argument("--ordered", action="store_true", help="integer genes")
+    parser.add_argument("--asks", type=int, default=15, help="of ours [15]")
+    parser.add_argument("--plain", type=int, default=5, help="asks of plain Optuna; 0 leaves it out [5]")
+    parser.add_argument("--json", action="store_true", help="one JSON list instead of lines")
+    options = parser.parse_args()
+    noop.quiet()
+    if options.json:
+        sys.stdout.write(json.dumps(measure(options, lambda _: None)) + "\n")
+    else:
+        measure(options, lambda row: print(line(row), flush=True))
+
+
+def line(row):
+    """A row in words."""
+    text = (
+        f"{row['sampler']}, {row['objectives']} objective(s), {row['told']} told: ask {row['ask_ms']:.2f} ms, "
+        f"add and tell {row['add_ms']:.2f} ms, load {row['load_s']:.2f} s"
+    )
+    if "plain_ask_ms" in row:
+        ratio = row["plain_ask_ms"] / row["ask_ms"]
+        text += f"; plain Optuna {row['plain_ask_ms']:.1f} ms ({ratio:.1f}x), filled in {row['plain_fill_s']:.2f} s"
+    return text
+
+
+if __name__ == "__main__":
+    main()

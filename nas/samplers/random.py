@@ -1,0 +1,37 @@
+"""Random search: legal candidates drawn from the space, nothing learnt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from nas.samplers.base import Proposal
+from nas.space import Genome, Space
+
+
+class RandomSampler:
+    """Draws every choice evenly behind the contract of `nas.samplers.base.Sampler`; keeps nothing."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._space, self._rng = space, random.Random(seed)
+
+    def ask(self) -> Proposal:
+        """A legal canonical genome. Raises: SpaceError when the space has none."""
+        return Proposal(self._space.sample(self._rng), "random")
+
+    def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
+        """Any handle: nobody asks for it."""
+        return 0
+
+    def reject(self, proposal: Proposal) -> None:
+        """Nothing."""
+
+    def tell(self, handle: int, values: Sequence[float] | None) -> None:
+        """Nothing."""
+
+    def add(self, genome: Genome) -> int:  # noqa: ARG002
+        """Any handle."""
+        return 0
+
+    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+        """Nothing."""
