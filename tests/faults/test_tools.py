@@ -53,6 +53,7 @@ def silent(sock, within=PATIENCE_S):
 @pytest.fixture
 def echo():
     """A proxied connection to a server that sends back what it gets."""
+
     def serve():
         taken, _ = listener.accept()
         with taken:
