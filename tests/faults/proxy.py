@@ -1,9 +1,11 @@
 """A TCP proxy on the loopback that can be slow, cut, refusing, silent, or silent in one direction only."""
 
+import select
 import socket
 import struct
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 
 TICK_S = 0.01
@@ -76,17 +78,18 @@ class Proxy:
                 threading.Thread(target=self._pump, args=(pair, source, sink), daemon=True).start()
 
     def _pump(self, pair, source, sink):
-        answers = source is pair[1]
-        with suppress(OSError):
-            data = b"."
-            while data:
-                data = source.recv(1 << 16)
-                time.sleep(self.delay_s)
-                while self.blackhole or (answers and self._half):
-                    if sink.fileno() == -1:  # cut meanwhile
-                        return
+        answers, held, ended = source is pair[1], deque(), False
+        with suppress(OSError, ValueError):  # cut meanwhile
+            while (held or not ended) and sink.fileno() != -1:
+                if ended:
                     time.sleep(TICK_S)
-                sink.sendall(data)
+                elif select.select([source], [], [], TICK_S if held else None)[0]:
+                    data = source.recv(1 << 16)
+                    ended = not data
+                    held.append((time.monotonic() + self.delay_s, data))
+                silent = self.blackhole or (answers and self._half)
+                while held and not silent and held[0][0] <= time.monotonic():
+                    sink.sendall(held.popleft()[1])
         with self._lock:
             if pair in self._pairs:
                 self._pairs.remove(pair)

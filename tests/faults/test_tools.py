@@ -82,6 +82,14 @@ def test_a_delay_holds_every_answer_back_in_both_directions(proxy):
         assert time.monotonic() - started >= 0.2
 
 
+def test_a_delay_is_of_the_first_byte_and_not_of_every_piece(proxy):
+    with connect(proxy.port) as connection:
+        proxy.delay_s = 0.1
+        started = time.monotonic()
+        assert len(connection.execute("SELECT repeat('x', 3000000)").fetchone()[0]) == 3_000_000
+        assert time.monotonic() - started < 1
+
+
 def test_a_cut_ends_the_connections_and_lets_new_ones_in(proxy):
     connection = connect(proxy.port)
     proxy.cut()
