@@ -71,7 +71,6 @@ class Study:
         self._sampler, self._store = sampler, store
         self._proposer = Proposer(pricing, sampler, plan.seed)
         self._rng = random.Random(plan.seed)
-        self._handles: dict[int, int] = {}
         self._drafts: list[_Draft] = []
         self._wishes: list[Wish] = []
         self._retried: set[int] = set()
@@ -82,11 +81,8 @@ class Study:
         self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
             self._proposer.saw(trial.digest)
-            handle = sampler.add(trial.genome)
-            if trial.state is State.RUNNING:
-                self._handles[trial.number] = handle
-            else:
-                sampler.tell(handle, self._values(trial) if trial.state is State.COMPLETE else None)
+        sampler.load((trial.genome, self._told(trial)) for trial in self.finished)
+        self._handles = {trial.number: sampler.add(trial.genome) for trial in self._unfinished}
 
     def enqueue(self, genomes: Sequence[Genome]) -> None:
         """Evaluate these before the sampler is asked; those over a limit or seen before are passed over."""
@@ -112,10 +108,9 @@ class Study:
                 numbers = signal.first
             else:
                 break
-        for trial in trials:
-            self.trials[trial.number] = trial
-            self.finished.append(trial)
-            self._sampler.tell(self._sampler.add(trial.genome), self._values(trial))
+        self.trials.update({trial.number: trial for trial in trials})
+        self.finished += trials
+        self._sampler.load((trial.genome, self._values(trial)) for trial in trials)
         return len(trials)
 
     def _within(self, known: Known) -> Priced | None:
@@ -311,10 +306,13 @@ class Study:
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
-        values = self._values(trial) if trial.state is State.COMPLETE else None
+        values = self._told(trial)
         self._store.finish(trial, values, self._excesses(trial.metrics))
         self._sampler.tell(self._handles.pop(trial.number), values)
         self.finished.append(trial)
+
+    def _told(self, trial: Trial) -> list[float] | None:
+        return self._values(trial) if trial.state is State.COMPLETE else None
 
     def _values(self, trial: Trial) -> list[float]:
         return [float(trial.metrics[objective.name]) for objective in self.objectives]
