@@ -317,7 +317,7 @@ def one_search(settings, study, rng=None, kills=0, limit_s=None):
             if code is not None:  # nobody killed it
                 stumbles += 1
                 search.faults.append(f"the driver ended by itself with {code}: {driver.last_words}")
-                if stumbles == ATTEMPTS:
+                if stumbles == ATTEMPTS:  # without a kill between them: it does not start any more
                     break
                 driver.start()
             now = time.monotonic()
@@ -331,6 +331,7 @@ def one_search(settings, study, rng=None, kills=0, limit_s=None):
             if rng and search.kills < kills and now >= next_kill:
                 witness.look()
                 _strike(search, driver, mark, rng)
+                stumbles = 0
                 next_kill = now + rng.uniform(*settings.between)
             time.sleep(TICK_S)
         ended = time.monotonic()
