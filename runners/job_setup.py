@@ -51,7 +51,11 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What a configuration stands for. `training` is None with a user's own evaluation."""
+    """What a configuration stands for.
+
+    `training` is None with a user's own evaluation; `protocol` are the facts under which two evaluations of the same
+    candidate can stand for each other.
+    """
 
     config: SearchConfig
     study: str
@@ -60,6 +64,8 @@ class Setup:
     costs: Costs | None
     settings: Mapping[str, Any]
     training: Training | None
+    protocol: Mapping[str, Any]
+    protocol: Mapping[str, Any]
 
 
 def prepare(config: SearchConfig) -> Setup:
@@ -94,6 +100,11 @@ def prepare(config: SearchConfig) -> Setup:
     }
     name = config.study or _study_name(config.space, config.data)
     return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, Training(data, recipe, costs))
+
+
+def pricing_of(setup: Setup) -> Pricing:
+    """The known costs and limits of a search over its space."""
+    return Pricing(setup.space, setup.costs, limits_from(setup.config.limits))
 
 
 def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:

@@ -12,7 +12,6 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState
 from sqlalchemy import Connection, select, update
@@ -208,10 +207,3 @@ def read_wishes(connection: Connection, study_id: int, skip: Collection[int]) ->
     for row in connection.execute(given):
         fixed[row.trial_id] = json.loads(row.value_json)
     return [(trial_id, Wish(number, fixed.get(trial_id, {}))) for trial_id, number in ids.items()]
-
-
-def enqueue(storage: optuna.storages.BaseStorage, study: str, params: Mapping[str, Any]) -> int:
-    """Enqueue a trial as Optuna does; its number."""
-    found = optuna.load_study(storage=storage, study_name=study)
-    found.enqueue_trial(dict(params))
-    return found.get_trials(deepcopy=False)[-1].number

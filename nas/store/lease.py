@@ -11,6 +11,7 @@ started, which no change of the wall clock moves.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, cast, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Float, Update, bindparam, cast, func, literal, select, update
 
 from nas.checked import canonical_json
 from nas.errors import StoreError
@@ -29,6 +30,7 @@ from nas.store import tables
 
 LEASE_S = 30.0  # a driver that has been silent for so long may be replaced
 BEAT_S = 5.0  # between renewals
+SERVER_CLOCK = cast(func.extract("epoch", func.clock_timestamp()), Float(53))
 
 
 class Lost(StoreError):
@@ -76,9 +78,10 @@ def _same_process(driver: Mapping[str, Any]) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """Clock ticks from boot to the start of a process, which tell it from a later one of its number."""
+    """Clock ticks from boot to the start of a process, which tell it from a later one of its number; None: gone."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else int(fields[19])  # killed, but not yet taken notice of by its parent
     except FileNotFoundError:
         return None
     except (OSError, ValueError, IndexError):
@@ -94,11 +97,35 @@ def _boot() -> str:
 
 def clock(connection: Connection) -> ColumnElement[float]:
     """Seconds on the database's clock, as an expression."""
-    if connection.dialect.name == "sqlite":
-        return literal(time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic())
     if connection.dialect.name == "postgresql":
-        return cast(func.extract("epoch", func.clock_timestamp()), Float(53))
-    return literal(time.time())
+        return SERVER_CLOCK
+    return literal(_seconds(connection.dialect.name), Float(53))
+
+
+def _seconds(dialect: str) -> float:
+    """The clock of this process that stands for that of a database which has none we can ask."""
+    if dialect == "sqlite":
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return time.time()
+
+
+def _clock_values(connection: Connection) -> dict[str, float]:
+    name = connection.dialect.name
+    return {} if name == "postgresql" else {"now": _seconds(name)}
+
+
+@functools.cache
+def _advance(dialect: str) -> Update:
+    studies = tables.studies
+    now = (
+        cast(func.extract("epoch", func.clock_timestamp()), Float(53)) if dialect == "postgresql" else bindparam("now")
+    )
+    ours = (studies.c.study_id == bindparam("study")) & (studies.c.driver == bindparam("holder"))
+    return (
+        update(studies)
+        .where(ours, studies.c.written == bindparam("before"))
+        .values(pulse=now, written=bindparam("batch"))
+    )
 
 
 def silence(pulse: float | None, now: float) -> float | None:
@@ -111,14 +138,12 @@ def advance(connection: Connection, study_id: int, holder: str, batch: int) -> b
 
     Raises: Lost when another driver has the study, StoreError when the database went back to an earlier state.
     """
-    studies = tables.studies
-    ours = (studies.c.study_id == study_id) & (studies.c.driver == holder) & (studies.c.written == batch - 1)
-    moved = update(studies).where(ours).values(pulse=clock(connection), written=batch)
-    if connection.execute(moved).rowcount:
+    values = {"study": study_id, "holder": holder, "before": batch - 1, "batch": batch, **_clock_values(connection)}
+    if connection.execute(_advance(connection.dialect.name), values).rowcount:
         return True
-    found = connection.execute(
-        select(studies.c.driver, studies.c.written).where(studies.c.study_id == study_id)
-    ).first()
+    studies = tables.studies
+    query = select(studies.c.driver, studies.c.written).where(studies.c.study_id == study_id)
+    found = connection.execute(query).first()
     _check_holder(found[0] if found else None, holder, deleted=found is None)
     if found is not None and found[1] == batch:
         return False

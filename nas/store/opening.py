@@ -47,7 +47,7 @@ def open_study(
     driver (naming it), StoreError when the database cannot be used.
     """
     engine = connect(url, create=True)
-    with translated(url), _quiet():
+    with translated(url), quiet():
         storage = optuna_storage(url)
         try:
             study, made = _optunas(storage, name, objectives)
@@ -116,7 +116,8 @@ def _check_theirs(study: optuna.Study, name: str, objectives: Sequence[Objective
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Optuna says nothing, and warns of nothing experimental."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -17,7 +17,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from nas.nodes import Gene
 
@@ -42,6 +42,24 @@ def distribution(gene: Gene) -> BaseDistribution:
             return IntDistribution(numbers[0], numbers[-1], step=steps.pop())
     return CategoricalDistribution(options)
 
+
+# made once: building a statement costs more than running it
+LOCK_STUDY = select(STUDIES.c.study_id).where(STUDIES.c.study_id == bindparam("study")).with_for_update()
+LATEST_NUMBER = (
+    select(TRIALS.c.number).where(TRIALS.c.study_id == bindparam("study")).order_by(TRIALS.c.trial_id.desc()).limit(1)
+)
+INSERT_TRIAL = TRIALS.insert()
+INSERT_TRIALS = TRIALS.insert().returning(TRIALS.c.trial_id, sort_by_parameter_order=True)
+INSERT_PARAMS, INSERT_VALUES, INSERT_STEP = PARAMS.insert(), VALUES.insert(), INTERMEDIATE.insert()
+INSERT_ATTRS = {table: table.insert() for table in (USER_ATTRS, SYSTEM_ATTRS)}
+DELETE_STEP = INTERMEDIATE.delete().where(
+    INTERMEDIATE.c.trial_id == bindparam("trial"), INTERMEDIATE.c.step == bindparam("at")
+)
+END_TRIAL = (
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("trial"), TRIALS.c.state == TrialState.RUNNING)
+    .values(state=bindparam("end"), datetime_complete=bindparam("now"))
+)
 
 Columns = Mapping[str, tuple[BaseDistribution, str]]
 """How each gene shows in SQL: its distribution, and that as Optuna's JSON."""
@@ -69,9 +87,10 @@ class NewTrial:
 
 def free_number(connection: Connection, study_id: int) -> int:
     """The number of the next trial; nobody else gives it away before this transaction ends (Optuna locks alike)."""
-    connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
-    taken = connection.execute(select(func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id)).scalar()
-    return 0 if taken is None else int(taken) + 1
+    if connection.dialect.name != "sqlite":  # there the whole database is ours
+        connection.execute(LOCK_STUDY, {"study": study_id})
+    latest = connection.execute(LATEST_NUMBER, {"study": study_id}).scalar()
+    return 0 if latest is None else int(latest) + 1
 
 
 def insert_running(connection: Connection, study_id: int, new: Sequence[NewTrial], columns: Columns) -> list[int]:
@@ -134,9 +153,8 @@ def refuse_waiting(connection: Connection, trial_id: int, reason: str) -> None:
 
 def _insert_trials(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     if len(rows) == 1:
-        return [int(connection.execute(TRIALS.insert().values(rows[0])).inserted_primary_key[0])]  # type: ignore[index]
-    inserting = TRIALS.insert().returning(TRIALS.c.trial_id, sort_by_parameter_order=True)
-    return [int(trial_id) for trial_id in connection.execute(inserting, [*rows]).scalars()]
+        return [int(connection.execute(INSERT_TRIAL, rows[0]).inserted_primary_key[0])]  # type: ignore[index]
+    return [int(trial_id) for trial_id in connection.execute(INSERT_TRIALS, [*rows]).scalars()]
 
 
 def _insert_params(connection: Connection, new: Mapping[int, NewTrial], columns: Columns) -> None:
@@ -153,25 +171,22 @@ def _insert_params(connection: Connection, new: Mapping[int, NewTrial], columns:
                 }
             )
     if rows:
-        connection.execute(PARAMS.insert(), rows)
+        connection.execute(INSERT_PARAMS, rows)
     attrs = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for trial_id, trial in new.items()
         for key, value in trial.attrs.items()
     ]
     if attrs:
-        connection.execute(USER_ATTRS.insert(), attrs)
+        connection.execute(INSERT_ATTRS[USER_ATTRS], attrs)
 
 
 def insert_steps(connection: Connection, rows: Sequence[tuple[int, int, float]]) -> None:
     """Intermediate values as (trial id, step, value); a step written before is replaced."""
-    for trial_id, step, _ in rows:
-        connection.execute(
-            INTERMEDIATE.delete().where(INTERMEDIATE.c.trial_id == trial_id).where(INTERMEDIATE.c.step == step)
-        )
     if rows:
+        connection.execute(DELETE_STEP, [{"trial": trial_id, "at": step} for trial_id, step, _ in rows])
         connection.execute(
-            INTERMEDIATE.insert(),
+            INSERT_STEP,
             [
                 {
                     "trial_id": trial_id,
@@ -193,11 +208,7 @@ def finish(
     attrs: Mapping[str, Any],
 ) -> bool:
     """End a running trial; False, and nothing written, when it is not running."""
-    ended = connection.execute(
-        update(TRIALS)
-        .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.RUNNING)
-        .values(state=state, datetime_complete=_now())
-    )
+    ended = connection.execute(END_TRIAL, {"trial": trial_id, "end": state, "now": _now()})
     if not ended.rowcount:
         return False
     if values is not None:
@@ -211,7 +222,7 @@ def finish(
 
 def _insert_values(connection: Connection, trial_id: int, values: Sequence[float]) -> None:
     connection.execute(
-        VALUES.insert(),
+        INSERT_VALUES,
         [
             {"trial_id": trial_id, "objective": objective, "value": value, "value_type": FINITE}
             for objective, value in enumerate(values)
@@ -222,4 +233,4 @@ def _insert_values(connection: Connection, trial_id: int, values: Sequence[float
 def _insert_attrs(connection: Connection, table: Table, trial_id: int, attrs: Mapping[str, Any]) -> None:
     if attrs:
         rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
-        connection.execute(table.insert(), rows)
+        connection.execute(INSERT_ATTRS[table], rows)

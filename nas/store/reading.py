@@ -17,7 +17,7 @@ from nas.store import lease, tables
 from nas.store.database import connect
 from nas.store.optuna_rows import PARAMS, STUDIES
 from nas.store.rows import read_candidate, trial_of
-from nas.store.trouble import translated
+from nas.store.trouble import redact, translated
 from nas.trial import Trial
 
 OURS = STUDIES.join(
@@ -59,14 +59,20 @@ def read_study(url: str, name: str) -> StudyRecord:
     """A study by name. Raises: InputError naming the nearest studies, StoreError."""
     engine = connect(url, create=False)
     with translated(url), engine.begin() as connection:
-        query = select(tables.studies, lease.clock(connection).label("now")).select_from(OURS)
-        row = connection.execute(query.where(STUDIES.c.study_name == name)).mappings().first()
-        if row is not None:
-            trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
+        row = study_row(connection, name, url)
+        trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
     engine.dispose()
-    if row is None:
-        raise unknown("study", name, study_names(url) or ["none yet"])
     return StudyRecord(name, json.loads(row["settings"]), row["version"], driver_of(row), tuple(trials))
+
+
+def study_row(connection: Connection, name: str, url: str) -> RowMapping:
+    """Our row of a study, with the database's time as `now`. Raises: InputError naming the nearest studies."""
+    query = select(tables.studies, lease.clock(connection).label("now")).select_from(OURS)
+    row = connection.execute(query.where(STUDIES.c.study_name == name)).mappings().first()
+    if row is None:
+        names = select(STUDIES.c.study_name).select_from(OURS)
+        raise unknown("study", name, [*connection.execute(names).scalars()] or [f"none yet in {redact(url)}"])
+    return row
 
 
 def driver_of(row: RowMapping) -> Mapping[str, Any] | None:

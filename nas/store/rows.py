@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, Insert, RowMapping, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from nas.architecture import Architecture
 from nas.checked import canonical_json
@@ -38,6 +39,12 @@ def versions() -> str:
         except PackageNotFoundError:
             continue
     return canonical_json(found)
+
+
+INSERT_TRIAL, INSERT_EVALUATION = tables.trials.insert(), tables.evaluations.insert()
+UPDATE_EVALUATION = update(tables.evaluations).where(
+    tables.evaluations.c.trial_id == bindparam("of_trial"), tables.evaluations.c.attempt == bindparam("of_attempt")
+)
 
 
 def trial_row(trial_id: int, study_id: int, trial: Trial) -> dict[str, Any]:
@@ -92,13 +99,15 @@ def keep_candidates(connection: Connection, trials: Iterable[Trial]) -> None:
     bodies = {trial.digest: body for trial in trials if (body := _body(trial.candidate)) is not None}
     if not bodies:
         return
-    column = tables.architectures.c.digest
-    there = set(connection.execute(select(column).where(column.in_(list(bodies)))).scalars())
-    rows = [
-        {"digest": digest, "kind": kind, "body": body} for digest, (kind, body) in bodies.items() if digest not in there
-    ]
-    if rows:
-        connection.execute(tables.architectures.insert(), rows)
+    rows = [{"digest": digest, "kind": kind, "body": body} for digest, (kind, body) in bodies.items()]
+    connection.execute(_insert_new(connection.dialect.name), rows)
+
+
+@functools.cache
+def _insert_new(dialect: str) -> Insert:
+    """Candidates are told apart by their digest; the first body stays."""
+    maker = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return maker(tables.architectures).on_conflict_do_nothing()
 
 
 def _body(candidate: Any) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine, select, update
 
 from nas.errors import StoreError
 from nas.feasible import Pricing
@@ -18,7 +18,7 @@ from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, optuna_rows, reusing, rows, tables
 from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Wish
-from nas.store.optuna_rows import NewTrial
+from nas.store.optuna_rows import TRIALS, NewTrial
 from nas.store.outbox import Outbox
 from nas.store.reading import read_trials
 from nas.store.signs import Signs
@@ -244,7 +244,7 @@ class SqlStore:
     ) -> None:
         rows.keep_candidates(connection, trials)
         ours = [rows.trial_row(ids[trial.number], self._study_id, trial) for trial in trials]
-        connection.execute(tables.trials.insert(), ours)
+        connection.execute(rows.INSERT_TRIAL, ours)
         attempts = [
             {
                 **rows.evaluation_row(ids[trial.number], self._study_id, trial, self._protocol),
@@ -252,7 +252,7 @@ class SqlStore:
             }
             for trial in trials
         ]
-        connection.execute(tables.evaluations.insert(), attempts)
+        connection.execute(rows.INSERT_EVALUATION, attempts)
         self._trial_ids.update(ids)
 
     def _check_numbers(self, connection: Connection, trials: Sequence[Trial]) -> None:
@@ -279,14 +279,16 @@ class SqlStore:
         if trial.reason:
             attrs["reason"] = trial.reason
         state, trial_id = STATES[trial.state], self._trial_ids[trial.number]
+        row = rows.progress(trial)
         if not optuna_rows.finish(connection, trial_id, state, values, excesses, attrs):
-            log.warning("trial %d was ended by somebody else; its result is kept as an evaluation only", trial.number)
-        self._update(connection, trial, rows.progress(trial))
+            theirs = connection.execute(select(TRIALS.c.state).where(TRIALS.c.trial_id == trial_id)).scalar_one()
+            log.warning("trial %d was ended by somebody else, whose word stands", trial.number)
+            row |= {"state": adopting.ENDED.get(theirs, State.FAIL).value, "reason": "ended by somebody else"}
+        self._update(connection, trial, row)
 
     def _update(self, connection: Connection, trial: Trial, row: Mapping[str, Any]) -> None:
-        evaluations, trial_id = tables.evaluations, self._trial_ids[trial.number]
-        this = (evaluations.c.trial_id == trial_id) & (evaluations.c.attempt == trial.attempt)
-        connection.execute(update(evaluations).where(this).values(row))
+        this = {"of_trial": self._trial_ids[trial.number], "of_attempt": trial.attempt}
+        connection.execute(rows.UPDATE_EVALUATION, {**this, **row})
 
 
 def _new(space: Space, trial: Trial, **more: Any) -> NewTrial:

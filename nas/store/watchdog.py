@@ -8,21 +8,23 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
-ANSWER_S = 15.0  # for a whole transaction
+ANSWER_S = 15.0  # for one statement
 
 
 class Watchdog:
-    """Within it, a connection given to `over` is cut when the block takes longer than ANSWER_S."""
+    """Within it, a connection given to `over` is cut when the server leaves a statement of it without an answer."""
 
     def __init__(self, engine: Engine) -> None:
         self._wanted = engine.dialect.name == "postgresql"
-        self._timer: threading.Timer | None = None
+        self._over = threading.Event()
+        self._deadline = 0.0
 
     def __enter__(self) -> Self:
         """Nothing is watched yet."""
@@ -30,21 +32,24 @@ class Watchdog:
 
     def over(self, connection: Connection) -> None:
         """Watch this one."""
-        if self._wanted:
-            handle = getattr(connection.connection.dbapi_connection, "fileno", None)
-            if handle is not None:
-                self._timer = threading.Timer(ANSWER_S, _cut, [handle()])
-                self._timer.daemon = True
-                self._timer.start()
+        handle = getattr(connection.connection.dbapi_connection, "fileno", None) if self._wanted else None
+        if handle is not None:
+            self._answered()
+            event.listen(connection, "after_cursor_execute", self._answered)
+            threading.Thread(target=self._watch, args=[handle()], name="nas-watchdog", daemon=True).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing is watched any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._over.set()
 
+    def _answered(self, *_: Any) -> None:
+        self._deadline = time.monotonic() + ANSWER_S
 
-def _cut(handle: int) -> None:
-    with suppress(OSError), socket.socket(fileno=os.dup(handle)) as found:
-        found.shutdown(socket.SHUT_RDWR)
+    def _watch(self, handle: int) -> None:
+        while not self._over.wait(max(0.0, self._deadline - time.monotonic())):
+            if time.monotonic() >= self._deadline:
+                with suppress(OSError), socket.socket(fileno=os.dup(handle)) as found:
+                    found.shutdown(socket.SHUT_RDWR)
+                return
