@@ -39,6 +39,7 @@ class Search:
     seconds: float = 0.0
     lease_s: float | None = None
     beat_s: float | None = None
+    answer_s: float | None = None
 
     @property
     def notes(self):
@@ -49,6 +50,10 @@ class Search:
             from nas.store import lease
 
             lease.LEASE_S, lease.BEAT_S = self.lease_s, self.beat_s
+        if self.answer_s is not None:
+            from nas.store import watchdog
+
+            watchdog.ANSWER_S = self.answer_s
         return search(
             SPACE,
             Evaluation(self.notes, self.seconds),
@@ -160,15 +165,15 @@ def killed(kill, target, *arguments):
     return process.exitcode != 0
 
 
-def started(search_, target=None):
-    """The search in a process of its own; what it says goes to `search_.folder / "said"`, its exit code is 2 where it
-    ended with an error of ours, as that of `nas` would be."""
-    process = FORKS.Process(target=target or _spoken, args=(search_,))
+def started(search_):
+    """The search in a process of its own; `said` has what it says, and its exit codes are those of `nas`."""
+    process = FORKS.Process(target=_spoken, args=(search_,))
     process.start()
     return process
 
 
 def _spoken(search_):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the server of forks ignores it
     said = os.open(search_.folder / f"{search_.study}.said", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(said, 2)
     from nas.errors import NasError
