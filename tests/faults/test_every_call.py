@@ -1,14 +1,12 @@
 """Every single call of the database, one after the other, fails or does its work and fails then: nothing shows of it."""
 
 import dataclasses
-import re
 import sqlite3
 import threading
 from contextlib import suppress
 
 import psycopg
 import pytest
-import sqlalchemy
 from evaluations import macs
 from faults import ledger
 from faults.driver import SPACE, Search, points, value_of

@@ -224,9 +224,7 @@ def _once(look):
 
 @pytest.mark.parametrize("turn", range(TRIES))
 @pytest.mark.parametrize("studies", ["a", "aab", "aabb"], ids=["one alone", "two and one", "two and two"])
-def test_processes_that_make_a_database_and_its_studies_at_once_get_one_driver_each(
-    database, studies, turn, tmp_path
-):
+def test_processes_that_make_a_database_and_its_studies_at_once_get_one_driver_each(database, studies, turn, tmp_path):
     if studies == "a" and turn:
         pytest.skip("nothing races")
     gate, release, answers = FORKS.Barrier(len(studies)), FORKS.Event(), FORKS.Queue()
