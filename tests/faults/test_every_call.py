@@ -117,8 +117,8 @@ def test_a_call_that_fails_while_a_search_opens_its_study_is_one_line_and_the_sa
     for nth in points():
         search = dataclasses.replace(searched, study=f"s{nth}")
         with monkeypatch.context() as patch:
-            trouble, looks = Trouble(patch, locked, at, nth), []
-            with suppress(StoreError) as _:
+            trouble = Trouble(patch, locked, at, nth)
+            with suppress(StoreError):  # nothing else, as an AssertionError
                 search.run(watch=lambda _, trouble=trouble: setattr(trouble, "armed", False))
         if not trouble.struck:
             break
