@@ -73,11 +73,12 @@ class Finished(Event):
 
 @dataclasses.dataclass(frozen=True)
 class Failed(Event):
-    """The evaluation raised, or returned what is no result; it is not tried again."""
+    """The evaluation raised, returned what is no result, or took too long. `again`: worth one more attempt."""
 
     reason: str
     seconds: float
     host: str
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
