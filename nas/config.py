@@ -41,6 +41,7 @@ class SearchConfig(BaseModel):
     address: str | None = None
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
+    trial_timeout: float | None = Field(default=None, gt=0)
     study: str | None = None
     storage: str | None = None
     evaluate: str | None = None

@@ -85,6 +85,13 @@ def search(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")
     ] = None,
+    trial_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds that one trial may take; its worker is killed then and the trial fails [default: none]",
+        ),
+    ] = None,
     study: Annotated[
         str | None, typer.Option(help="Name; a study that exists is gone on with [default: by space and data]")
     ] = None,
@@ -131,8 +138,8 @@ def search(
     given = {
         "space": space, "data": data, "resolution": resolution, "objectives": objective or None, "limits": limit or None,
         "trials": trials, "epochs": epochs, "sampler": sampler, "runner": runner, "workers": workers,
-        "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "study": study,
-        "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
+        "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
+        "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
         "published": published,
     }  # fmt: skip
@@ -303,8 +310,8 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except NasError as error:
         _fail(str(error))
-    except Terminated:
-        sys.exit(143)
+    except Terminated as ended:
+        sys.exit(128 + ended.signal)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

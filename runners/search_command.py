@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -50,7 +51,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     err.print(opening(setup, url), highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
-        with _sigterm():
+        with _signals():
             result = _search(setup, url, gpus, err, start)
             published = None
             if config.published and setup.training is not None:
@@ -95,6 +96,7 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
             epochs=config.epoch_range,
             seed=config.seed,
             timeout=config.timeout,
+            trial_timeout=config.trial_timeout,
             device="cuda" if gpus else "cpu",
             checkpoints=config.checkpoints,
             start=start,
@@ -137,12 +139,28 @@ def _gpus(setup: Setup) -> float:
 
 
 @contextmanager
-def _sigterm() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP (the terminal was closed) raise Terminated; one that is ignored, as by nohup, stays so."""
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _let_go_of_terminal()
+        raise Terminated(number)
+
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _let_go_of_terminal() -> None:
+    """Where the output was a terminal that is gone, writing to it is an error; from now on it goes nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.write(stream.fileno(), b"")
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

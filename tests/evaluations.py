@@ -1,7 +1,10 @@
 """Evaluations that workers can import: cheap, and some that misbehave on purpose."""
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -77,6 +80,41 @@ def where(candidate, budget, report):
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")),
         "sees_storage": float("NAS_STORAGE" in os.environ),
     }
+
+
+def hangs_on_conv5(candidate, budget, report):
+    """Sleeps for ever with conv5 first; tells its pid otherwise."""
+    if candidate["layer0"] == "conv5":
+        report(1, {"accuracy": 0.1})
+        time.sleep(1000)
+    return {**share_of_conv3(candidate, budget, report), "pid": os.getpid()}
+
+
+def hangs_in_c(candidate, budget, report):
+    """Holds the interpreter's lock in C code, so that no other thread of the process runs, and ignores SIGTERM."""
+    if candidate["layer0"] == "conv5":
+        with contextlib.suppress(ValueError):  # a Ray worker evaluates in a thread
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ctypes.PyDLL(None).sleep(1000)
+    return share_of_conv3(candidate, budget, report)
+
+
+def spins(candidate, budget, report):
+    """A tight loop that ignores SIGTERM and catches what it can."""
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        with contextlib.suppress(BaseException):
+            while True:
+                pass
+
+
+def segfaults(candidate, budget, report):
+    ctypes.string_at(0)
+
+
+def kills_itself(candidate, budget, report):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 space = nas.Space({f"layer{index}": nas.one_of("skip", "conv3", "conv5") for index in range(4)})
