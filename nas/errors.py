@@ -61,7 +61,7 @@ class ForeignPackageError(NasError):
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP, which end a search as Ctrl-C does; no `except Exception` shall stop it."""
+    """Ctrl-C, SIGTERM or SIGHUP ended a search; no `except Exception` shall stop it."""
 
     def __init__(self, signal: int) -> None:
         self.signal = signal

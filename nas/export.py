@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from nas import checkpoint
@@ -98,7 +99,7 @@ def _whole(target: Path) -> Iterator[Path]:
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ExportError(f"cannot write {target}: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

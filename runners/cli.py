@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -311,7 +312,7 @@ def main() -> None:
     except NasError as error:
         _fail(str(error))
     except Terminated as ended:
-        sys.exit(128 + ended.signal)
+        _leave(ended.signal)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -321,6 +322,12 @@ def main() -> None:
         if hasattr(error, "format_message"):  # typer's own: an unknown option or command
             _fail(error.format_message())
         raise
+
+
+def _leave(number: int) -> NoReturn:
+    """Exit as after this signal; another one of them does not change the exit code."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _fail(message: str) -> None:

@@ -36,7 +36,7 @@ PUBLISHED = ".published"  # the study of the scaled published families is called
 def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:
     """Carry out `nas search`; the exit code: 0 done, 1 nothing succeeded.
 
-    Raises: NasError for bad input; KeyboardInterrupt or Terminated, after saying how to go on.
+    Raises: NasError for bad input; Terminated, after saying how to go on.
     """
     if config.runner != "ray" and config.address is not None:
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
@@ -56,15 +56,15 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
             published = None
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
-    except (KeyboardInterrupt, Terminated):
+            outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
+            if config.export is not None and setup.training is not None and result.best is not None:
+                from nas.export import export
+
+                exported = export(result.best, setup.training.data, Path(config.export), study=setup.study, force=True)
+                outcome = dataclasses.replace(outcome, exported=exported)
+    except Terminated:
         err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
         raise
-    outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
-    if config.export is not None and setup.training is not None and result.best is not None:
-        from nas.export import export
-
-        exported = export(result.best, setup.training.data, Path(config.export), study=setup.study, force=True)
-        outcome = dataclasses.replace(outcome, exported=exported)
     if as_json:
         sys.stdout.write(json.dumps(summary(outcome), allow_nan=False) + "\n")
     else:
@@ -140,17 +140,22 @@ def _gpus(setup: Setup) -> float:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP (the terminal was closed) raise Terminated; one that is ignored, as by nohup, stays so."""
+    """Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) raise Terminated; one that is ignored, as by nohup, stays so.
+    """
+    received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         if number == signal.SIGHUP:
             _let_go_of_terminal()
-        raise Terminated(number)
+        raise KeyboardInterrupt  # Ray's C code lets no other one through
 
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
+    except KeyboardInterrupt:
+        raise Terminated(received[0] if received else signal.SIGINT) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

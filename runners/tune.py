@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import queue
+import signal
 import socket
 import sys
 import tempfile
@@ -328,7 +329,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    here = Path.cwd()
+    here, terminated = Path.cwd(), signal.getsignal(signal.SIGTERM)
     with tempfile.TemporaryDirectory(prefix="nas-ray-", ignore_cleanup_errors=True) as empty:
         os.chdir(empty)  # Ray puts the driver's directory first on its workers' path, see the decision
         try:
@@ -343,6 +344,8 @@ def _cluster(address: str | None) -> Iterator[None]:
             raise InputError(f"no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]}") from error
         finally:
             os.chdir(here)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, terminated)  # Ray has put one there that exits with 1
         try:
             yield
         finally:
