@@ -5,7 +5,6 @@ Workers are started once and get job after job through a pipe; they end when the
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import multiprocessing
 import multiprocessing.spawn
@@ -14,7 +13,6 @@ import pickle
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,12 +26,10 @@ from nas.errors import InputError
 from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost
 from nas.space import Space
 from nas.study import Study
-from runners.evaluation import evaluate_job, traced
 from runners.loop import drive
+from runners.worker import READY, Unable, work
 
-READY = "ready"  # what a worker sends first, unless it sends an `Unable`
 PATIENCE_S = 5.0  # for a worker that closed its pipe to end
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 GUARD = "a script must call search under `if __name__ == '__main__':`, and evaluate must be importable in a new process"
 
 
@@ -91,13 +87,6 @@ def visible_gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Unable:
-    """What a worker sends in place of READY: the error that kept it from starting."""
-
-    reason: str
 
 
 @dataclasses.dataclass
@@ -218,7 +207,7 @@ class LocalPool:
     def _spawn(self, slot: int) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self._threads), name=f"nas-worker-{slot}")
+        process = context.Process(target=work, args=(theirs, self._threads), name=f"nas-worker-{slot}")
         main = multiprocessing.spawn.get_preparation_data(process.name)
         with _environment(self._threads), _no_main():
             process.start()
@@ -253,7 +242,7 @@ def _kill(worker: _Worker) -> None:
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """Children started meanwhile do not import the driver's script before our code runs; `_unpack` does it for them."""
+    """Children started meanwhile do not import the driver's script before our code runs; `runners.worker` does it for them."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -278,45 +267,3 @@ def _environment(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _work(pipe: Connection, threads: int) -> None:
-    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
-    os.setpgid(0, 0)  # what the evaluation starts is ended with it
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # also when it is stuck in C code
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    try:
-        try:
-            space, evaluate = _unpack(pipe)
-        except EOFError:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's modules raise is told
-            pipe.send(Unable(traced(error)))
-            return
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads)
-        pipe.send(READY)
-        while True:
-            evaluate_job(space, evaluate, pipe.recv(), pipe.send)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
-
-
-def _unpack(pipe: Connection) -> Any:
-    """Space and evaluation, after the driver's script as multiprocessing would import it."""
-    process: Any = multiprocessing.current_process()
-    process._inheriting = True  # noqa: SLF001 - what it is while multiprocessing does this; `search` asks for it
-    try:
-        multiprocessing.spawn.prepare(pipe.recv())
-        return pickle.loads(pipe.recv_bytes())  # noqa: S301 - of our own driver
-    finally:
-        del process._inheriting  # noqa: SLF001
-
-
-def _end_with_driver() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

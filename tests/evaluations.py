@@ -164,4 +164,23 @@ def wraps_a_full_disk(candidate, budget, report):
         raise RuntimeError("could not log")  # noqa: B904 - the cause is implicit on purpose
 
 
+def _busy(budget):
+    (Path(budget.checkpoint) / "busy").touch()
+
+
+def sleeps_long(candidate, budget, report):
+    _busy(budget)
+    time.sleep(1000)
+
+
+def spins_long(candidate, budget, report):
+    _busy(budget)
+    spins(candidate, budget, report)
+
+
+def hangs_long_in_c(candidate, budget, report):
+    _busy(budget)
+    ctypes.PyDLL(None).sleep(1000)
+
+
 space = nas.Space({f"layer{index}": nas.one_of("skip", "conv3", "conv5") for index in range(4)})
