@@ -140,7 +140,7 @@ def _gpus(setup: Setup) -> float:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) raise Terminated; one that is ignored, as by nohup, stays so."""
+    """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) raise Terminated; one that is ignored, as by nohup, stays so."""
     received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
