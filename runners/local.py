@@ -242,7 +242,7 @@ def _kill(worker: _Worker) -> None:
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """Children started meanwhile do not import the driver's script before our code runs; `runners.worker` does it for them."""
+    """Children started meanwhile do not import the driver's script first of all; `runners.worker` does it for them."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
