@@ -133,7 +133,7 @@ class Study:
             origin="reused",
             attempt=1,
             metrics={**known.metrics, **priced.costs},
-            budget=Budget(0, known.stop, known.seed, "", ""),
+            budget=known.budget,
             seconds=known.seconds,
             host=known.host,
             source=Source.REUSED,
@@ -331,6 +331,11 @@ class Study:
     def misfits(self) -> Mapping[int, str]:
         """Trials that others wrote into the study and that are no candidates of the space, with the reason."""
         return self._store.misfits
+
+    @property
+    def total(self) -> int:
+        """Trials that it shall have in the end, reused ones too."""
+        return self.plan.trials + len(self.trials) - self._counted
 
     @property
     def pending(self) -> int:
