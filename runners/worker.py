@@ -7,7 +7,6 @@ import dataclasses
 import multiprocessing
 import multiprocessing.spawn
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -57,7 +56,7 @@ def _unpack(pipe: Connection) -> Any:
     process._inheriting = True  # noqa: SLF001 - what it is while multiprocessing does this; `search` asks for it
     try:
         multiprocessing.spawn.prepare(pipe.recv())
-        return pickle.loads(pipe.recv_bytes())  # noqa: S301 - of our own driver
+        return pipe.recv()
     finally:
         del process._inheriting  # noqa: SLF001
 
