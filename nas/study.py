@@ -13,14 +13,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nas.errors import ArchitectureError, SpaceError
+from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Metrics, Reported
 from nas.objectives import Objective, front
 from nas.proposing import Proposer
 from nas.samplers import Sampler
 from nas.space import Genome
-from nas.store.base import Away, Known, NumbersTaken, Store, Wish
+from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish
 from nas.trial import Source, State, Trial
 from nas.wishes import granted
 
@@ -286,7 +286,13 @@ class Study:
 
     def flush(self) -> bool:
         """Write what was told; False while results wait for a database that is away. Raises: StoreError, Terminated."""
-        return self._store.flush()
+        written = self._store.flush()
+        if (self.away_s or 0.0) > PATIENCE_S and self.running == self.waiting:
+            raise StoreError(
+                f"the database has been away for {self.away_s:.0f} s and nothing runs any more; {self.pending} "
+                f"result(s) could not be written: the same command goes on from their checkpoints"
+            )
+        return written
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}
