@@ -163,7 +163,7 @@ def test_evolution_mutates_the_best_of_its_latest_results_and_members_of_the_fro
         assert {child.origin for child in children} == {"evolution"}
         changed.append([sum(a != b for a, b in zip(child.genome, parent, strict=True)) for child in children])
 
-    assert all(sum(count <= 2 for count in counts) >= 40 for counts in changed)  # the rest: genes switched on
+    assert all(sum(count <= 2 for count in counts) >= 20 for counts in changed)  # others switch genes on
     assert all(max(counts) >= 1 for counts in changed)
 
 
