@@ -22,7 +22,7 @@ def application(url: str, hosts: Iterable[str]) -> Wsgi:
 
     Raises: InputError when there is no such database, StoreError when it cannot be used.
     """
-    connect(url, create=False).dispose()
+    connect(url, create=False, reading=True).dispose()
     import optuna_dashboard
 
     return guarded(optuna_dashboard.wsgi(optuna_storage(url)), hosts)

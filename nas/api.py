@@ -45,12 +45,14 @@ class RunnerOptions:
         gpus_per_trial: share of a GPU for each; 0 for none.
         address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
+        trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
     """
 
     workers: int | None = None
     gpus_per_trial: float = 0.0
     address: str | None = None
     timeout: float | None = None
+    trial_timeout: float | None = None
 
 
 class Runner(Protocol):
@@ -105,6 +107,7 @@ def search(
     epochs: tuple[int, int] = (1, 1),
     seed: int = 0,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
     device: str = "cpu",
     checkpoints: str | Path = "checkpoints",
     start: Sequence[Any] = (),
@@ -122,7 +125,7 @@ def search(
         costs: costs(candidate) -> {"macs": 1.2e8, ...}: exact, cheap, known before evaluation.
         constraints: {"params": "<= 2e6"} or ["params<=2e6"], on those costs; what breaks one is never evaluated.
         trials: how many the study shall have in all; a study that has some goes on to that number.
-        sampler: "auto", "tpe", "nsga2" or "random".
+        sampler: "auto", "evolution", "tpe", "nsga2" or "random".
         storage: database URL; None keeps the study in memory.
         study: its name in the database.
         runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.
@@ -130,6 +133,7 @@ def search(
         gpus_per_trial: share of a GPU for each; 0 for none.
         address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
+        trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
         epochs: (smallest, full) budget in whatever unit `evaluate` counts.
         seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
         device: given to `evaluate` in its budget.
@@ -159,7 +163,9 @@ def search(
     if not NAME.fullmatch(study):
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     carrier = _runner(runner)
-    options = RunnerOptions(workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout)
+    options = RunnerOptions(
+        workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout, trial_timeout=trial_timeout
+    )
     carrier.check(options)
     pricing = Pricing(space, costs, limits)
     if limits:

@@ -24,6 +24,10 @@ def save(folder: Path, state: dict[str, Any], name: str = STATE) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / name)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch hides what the disk said behind its own bookkeeping
+            raise error.__context__ from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

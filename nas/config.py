@@ -41,6 +41,7 @@ class SearchConfig(BaseModel):
     address: str | None = None
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
+    trial_timeout: float | None = Field(default=None, gt=0)
     study: str | None = None
     storage: str | None = None
     evaluate: str | None = None
@@ -50,6 +51,7 @@ class SearchConfig(BaseModel):
     lr: float = Field(default=4e-3, gt=0, le=10)
     augment: str = "auto"
     start: list[str] = []
+    reuse: bool = False
     checkpoints: str = "checkpoints"
     export: str | None = None
     published: bool = False

@@ -61,7 +61,11 @@ class ForeignPackageError(NasError):
 
 
 class Terminated(BaseException):
-    """SIGTERM, which ends a search as Ctrl-C does; no `except Exception` shall stop it."""
+    """Ctrl-C, SIGTERM or SIGHUP ended a search; no `except Exception` shall stop it."""
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__(f"signal {signal}")
 
 
 def unknown(what: str, name: str, known: Sequence[str], *, listed_by: str | None = None) -> InputError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from nas import checkpoint
@@ -42,6 +43,11 @@ class Exported:
     files: tuple[str, ...]
     metrics: Mapping[str, Mapping[str, float]]
     largest_difference: float
+
+
+def has_weights(trial: Trial) -> bool:
+    """Whether there is a checkpoint to export."""
+    return bool(trial.budget.checkpoint) and (Path(trial.budget.checkpoint) / checkpoint.STATE).is_file()
 
 
 def trained_weights(trial: Trial) -> dict[str, torch.Tensor]:
@@ -98,7 +104,7 @@ def _whole(target: Path) -> Iterator[Path]:
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ExportError(f"cannot write {target}: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

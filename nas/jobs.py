@@ -73,7 +73,7 @@ class Finished(Event):
 
 @dataclasses.dataclass(frozen=True)
 class Failed(Event):
-    """The evaluation raised, or returned what is no result. `again`: worth one more attempt."""
+    """The evaluation raised, returned what is no result, or took too long. `again`: worth one more attempt."""
 
     reason: str
     seconds: float

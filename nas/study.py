@@ -13,14 +13,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nas.errors import ArchitectureError, SpaceError
+from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Metrics, Reported
 from nas.objectives import Objective, front
 from nas.proposing import Proposer
 from nas.samplers import Sampler
 from nas.space import Genome
-from nas.store.base import Away, Known, NumbersTaken, Store, Wish
+from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish
 from nas.trial import Source, State, Trial
 from nas.wishes import granted
 
@@ -133,7 +133,7 @@ class Study:
             origin="reused",
             attempt=1,
             metrics={**known.metrics, **priced.costs},
-            budget=Budget(0, known.stop, known.seed, "", ""),
+            budget=known.budget,
             seconds=known.seconds,
             host=known.host,
             source=Source.REUSED,
@@ -286,7 +286,13 @@ class Study:
 
     def flush(self) -> bool:
         """Write what was told; False while results wait for a database that is away. Raises: StoreError, Terminated."""
-        return self._store.flush()
+        written = self._store.flush()
+        if (self.away_s or 0.0) > PATIENCE_S and self.running == self.waiting:
+            raise StoreError(
+                f"the database has been away for {self.away_s:.0f} s and nothing runs any more; {self.pending} "
+                f"result(s) could not be written: the same command goes on from their checkpoints"
+            )
+        return written
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}
@@ -331,6 +337,11 @@ class Study:
     def misfits(self) -> Mapping[int, str]:
         """Trials that others wrote into the study and that are no candidates of the space, with the reason."""
         return self._store.misfits
+
+    @property
+    def total(self) -> int:
+        """Trials that it shall have in the end, reused ones too."""
+        return self.plan.trials + len(self.trials) - self._counted
 
     @property
     def pending(self) -> int:

@@ -24,6 +24,7 @@ from nas.errors import Diverged, InputError, OutOfMemory
 from nas.jobs import Budget, Report
 from nas.model import Backbone, build
 from nas.recipe import Recipe
+from nas.shortage import out_of_memory
 
 TIMED_STEPS = 3
 ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
@@ -43,13 +44,9 @@ class TrainAndValidate:
         """
         try:
             return Trainer(candidate, self.data, self.recipe, budget).run(report)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(
-                f"out of memory on {budget.device}: {str(error).splitlines()[0] if str(error) else ''}"
-            ) from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):
-                raise OutOfMemory(f"out of memory on {budget.device}") from error
+        except (RuntimeError, MemoryError, OSError) as error:
+            if reason := out_of_memory(error):
+                raise OutOfMemory(reason) from error
             raise
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
+from runners.cli_studies import Json, Storage, StudyName, doctor, enqueue, studies_app
 
 app = typer.Typer(
     name="nas",
@@ -23,12 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out, err = Console(), Console(stderr=True)
-
-Storage = Annotated[
-    str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database")]
 
 
 @app.callback(invoke_without_command=True)
@@ -67,7 +63,7 @@ def search(
     epochs: Annotated[
         str | None, typer.Option(metavar="MIN:MAX", help="Training budget; every trial trains to MAX [default: 1:10]")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="auto, tpe, nsga2 or random [default: auto]")] = None,
+    sampler: Annotated[str | None, typer.Option(help="auto, evolution, tpe, nsga2 or random [default: auto]")] = None,
     runner: Annotated[
         str | None, typer.Option(help="local (processes of this machine), ray, or inline [default: local]")
     ] = None,
@@ -84,6 +80,13 @@ def search(
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: 0]")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")
+    ] = None,
+    trial_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds that one trial may take; its worker is killed then and the trial fails [default: none]",
+        ),
     ] = None,
     study: Annotated[
         str | None, typer.Option(help="Name; a study that exists is gone on with [default: by space and data]")
@@ -104,6 +107,10 @@ def search(
         typer.Option(
             help="Architecture to try first, a published name or FILE.json; scaled into the space and the limits"
         ),
+    ] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option("--reuse", help="Take in what other studies in the database found with the same data and recipe"),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Images a step [default: 16 to 128 by the size of the data]")
@@ -131,10 +138,10 @@ def search(
     given = {
         "space": space, "data": data, "resolution": resolution, "objectives": objective or None, "limits": limit or None,
         "trials": trials, "epochs": epochs, "sampler": sampler, "runner": runner, "workers": workers,
-        "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "study": study,
-        "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
+        "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
+        "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
-        "published": published,
+        "published": published, "reuse": reuse,
     }  # fmt: skip
     from nas.config import read_config
 
@@ -193,6 +200,10 @@ def export(
     look.export_trial(study, storage, to=to, number=trial, force=force, as_json=as_json, out=out)
 
 
+app.command()(enqueue)
+app.command()(doctor)
+
+
 @app.command()
 def dashboard(
     storage: Storage = None,
@@ -230,6 +241,7 @@ def cost(
 
 
 zoo_app = typer.Typer(help="The published networks: what they cost, what was reported of them, how they are built.")
+app.add_typer(studies_app, name="studies")
 app.add_typer(zoo_app, name="zoo")
 
 
@@ -303,8 +315,8 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except NasError as error:
         _fail(str(error))
-    except Terminated:
-        sys.exit(143)
+    except Terminated as ended:
+        _leave(ended.signal)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -314,6 +326,12 @@ def main() -> None:
         if hasattr(error, "format_message"):  # typer's own: an unknown option or command
             _fail(error.format_message())
         raise
+
+
+def _leave(number: int) -> NoReturn:
+    """Exit as after this signal; another one of them does not change the exit code."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _fail(message: str) -> None:

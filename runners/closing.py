@@ -14,7 +14,7 @@ from nas.api import Result
 from nas.objectives import objectives_from
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
-from nas.trial import State, Trial
+from nas.trial import Source, State, Trial
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table
 
@@ -75,6 +75,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "trials": len(result.trials),
         "complete": _in(result, State.COMPLETE),
         "failed": _in(result, State.FAIL),
+        "reused": sum(trial.source is Source.REUSED for trial in result.trials),
         "rejected": dict(result.rejected),
         "exhausted": result.exhausted,
         "seconds": outcome.seconds,
@@ -116,6 +117,9 @@ def _counts(outcome: Outcome) -> str:
     result = outcome.result
     rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items() if count)
     text = f"{_in(result, State.COMPLETE)} trials complete, {_in(result, State.FAIL)} failed, {outcome.seconds:.0f} s"
+    reused = sum(trial.source is Source.REUSED for trial in result.trials)
+    if reused:
+        text += f"; {reused} of them reused from other studies, not trained"
     if rejected:
         text += f"; proposed but never trained: {rejected}"
     return text + ("; nothing new is left within the limits" if result.exhausted else "")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from nas.errors import NasError
 from nas.jobs import Evaluate, Event, Failed, Finished, Job, Metrics, Reported, checked_metrics
+from nas.shortage import disk_full, out_of_memory
 from nas.space import Space
 
 log = logging.getLogger(__name__)
@@ -25,19 +26,20 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
 
     try:
         metrics = checked_metrics(evaluate(space.decode(job.genome), job.budget, report))
-    except NasError as error:
-        reason = str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything; the search goes on
-        reason = _traced(error)
+        full = disk_full(error)
+        reason = full or out_of_memory(error) or traced(error)
     else:
         send(Finished(job.number, job.attempt, metrics, time.monotonic() - started, host))
         return
-    send(Failed(job.number, job.attempt, reason, time.monotonic() - started, host))
+    send(Failed(job.number, job.attempt, reason, time.monotonic() - started, host, again=full is not None))
 
 
-def _traced(error: BaseException) -> str:
-    """The error and the line that raised it; the whole traceback goes to the log."""
+def traced(error: BaseException) -> str:
+    """The error and the line that raised it, ours without the line; the whole traceback goes to the log."""
     log.debug("evaluation failed", exc_info=error)
-    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, NasError):
+        return str(error)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}: {error}{where}"

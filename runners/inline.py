@@ -46,6 +46,8 @@ def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that need other processes."""
     if options.workers not in (None, 1):
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
+    if options.trial_timeout is not None:
+        raise InputError("the inline runner cannot end an evaluation; use local or ray")
     if options.address is not None:
         raise InputError("the inline runner has no cluster to connect to; use ray")
     local.check(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import random
 import re
@@ -25,6 +26,7 @@ from nas.nearest import starting_point
 from nas.objectives import limits_from, objectives_from
 from nas.recipe import Recipe
 from nas.space import Space
+from nas.version import __version__
 from runners.tables import short_architecture
 
 
@@ -65,7 +67,6 @@ class Setup:
     settings: Mapping[str, Any]
     training: Training | None
     protocol: Mapping[str, Any]
-    protocol: Mapping[str, Any]
 
 
 def prepare(config: SearchConfig) -> Setup:
@@ -98,8 +99,11 @@ def prepare(config: SearchConfig) -> Setup:
         "evaluate": "train and validate",
         "source": {"data": _absolute(config.data), "resolution": config.resolution, "digest": data.digest},
     }
+    full = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "min_epochs"}
+    protocol = {"data": data.digest, "resolution": data.resolution, "recipe": full, "version": __version__}
     name = config.study or _study_name(config.space, config.data)
-    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, Training(data, recipe, costs))
+    training = Training(data, recipe, costs)
+    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, training, protocol)
 
 
 def pricing_of(setup: Setup) -> Pricing:
@@ -154,7 +158,18 @@ def _own(config: SearchConfig) -> Setup:
     space = _space(config.space, config.resolution or 32)
     settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "costs": config.costs}
     name = config.study or _study_name(config.space, str(config.evaluate))
-    return Setup(config, name, space, evaluate, costs, settings, None)
+    protocol = {"evaluate": config.evaluate, "source": _source_digest(evaluate), "epochs": config.epoch_range}
+    return Setup(config, name, space, evaluate, costs, settings, None, protocol)
+
+
+def _source_digest(evaluate: Evaluate) -> str:
+    """Of the file that an evaluation stands in: what it does may have changed with it."""
+    module = sys.modules.get(getattr(evaluate, "__module__", type(evaluate).__module__) or "")
+    try:
+        text = Path(getattr(module, "__file__", None) or "").read_bytes()
+    except OSError:
+        return ""
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
 def _space(name: str, resolution: int) -> Space:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import multiprocessing.spawn
 import os
+import pickle
 import signal
+import socket
 import sys
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Any
 
 from nas.api import RunnerOptions, Watch
@@ -22,19 +26,18 @@ from nas.errors import InputError
 from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost
 from nas.space import Space
 from nas.study import Study
-from runners.evaluation import evaluate_job
 from runners.loop import drive
+from runners.worker import READY, Unable, work
 
-READY = "ready"  # what a worker sends first
-PATIENCE_S = 5.0  # for a worker to end before it is killed
+PATIENCE_S = 5.0  # for a worker that closed its pipe to end
+GUARD = "a script must call search under `if __name__ == '__main__':`, and evaluate must be importable in a new process"
 
 
 def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that this machine cannot carry out."""
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"workers {options.workers}: at least 1 is needed")
+    check_numbers(options)
     share, most = options.gpus_per_trial, _most(options)
     if share and not most:
         raise InputError(f"--gpus-per-trial {share:g}: this machine has {visible_gpus()} GPU(s) that PyTorch can use")
@@ -44,10 +47,24 @@ def check(options: RunnerOptions) -> None:
         )
 
 
+def check_numbers(options: RunnerOptions) -> None:
+    """Raises: InputError for numbers that no runner can carry out."""
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"workers {options.workers}: at least 1 is needed")
+    if options.trial_timeout is not None and not options.trial_timeout > 0:
+        raise InputError(f"trial_timeout {options.trial_timeout:g}: more than 0 seconds are needed")
+
+
+def too_late(limit: float) -> str:
+    """Why a trial failed that took longer than `limit` seconds."""
+    return f"timeout: not done after {limit:g} s"
+
+
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
     """Carry out the study in worker processes."""
     workers = min(options.workers or _most(options) or cores(), max(1, study.plan.trials))
-    drive(study, LocalPool(study.space, evaluate, workers, options.gpus_per_trial), options, watch)
+    pool = LocalPool(study.space, evaluate, workers, options.gpus_per_trial, options.trial_timeout)
+    drive(study, pool, options, watch)
 
 
 def _most(options: RunnerOptions) -> int | None:
@@ -79,14 +96,28 @@ class _Worker:
     slot: int
     ready: bool = False
     job: Job | None = None
+    started: float | None = None  # when a worker that is ready had the job
+
+
+class _CannotStart(Exception):
+    """A worker said `Unable`, or ended without a word before it was ready."""
 
 
 class LocalPool:
-    """Warm processes. A worker that dies is named in a `Lost` event and replaced."""
+    """Warm processes. A worker that dies is named in a `Lost` event and replaced; one that is late is killed."""
 
-    def __init__(self, space: Space, evaluate: Evaluate, workers: int, gpus_per_trial: float) -> None:
+    def __init__(
+        self, space: Space, evaluate: Evaluate, workers: int, gpus_per_trial: float, trial_timeout: float | None = None
+    ) -> None:
         """Raises: InputError when `evaluate` cannot be sent to another process."""
-        self._space, self._evaluate = space, evaluate
+        try:
+            self._luggage = pickle.dumps((space, evaluate))
+        except Exception as error:
+            raise InputError(
+                f"evaluate cannot be sent to a worker process ({error}); make it a function of a module that can "
+                f"be imported, or use the inline runner"
+            ) from error
+        self._limit, self._broken = trial_timeout, ""
         self._threads, self._gpus_per_trial = max(1, cores() // workers), gpus_per_trial
         self._workers: list[_Worker] = []
         try:
@@ -108,76 +139,116 @@ class LocalPool:
             share = self._gpus_per_trial
             device = f"cuda:{worker.slot // int(1 / share) if share < 1 else int(worker.slot * share)}"
             job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
-        worker.job = job
+        worker.job, worker.started = job, time.monotonic() if worker.ready else None
         with suppress(OSError):  # it is dead; `events` finds out
             worker.pipe.send(job)
 
     def events(self, wait_s: float) -> Sequence[Event]:
-        """Whatever the pipes hold, and who died."""
+        """Whatever the pipes hold, who died, and who was late.
+
+        Raises: InputError when a worker cannot start: another one could not either, and the trials wait.
+        """
+        if self._broken:
+            raise InputError(self._broken)
         found: list[Event] = []
         handles: dict[Any, _Worker] = {worker.pipe: worker for worker in self._workers}
         for pipe in wait(list(handles), wait_s):
             worker = handles[pipe]
             try:
                 while worker.pipe.poll():
-                    event = worker.pipe.recv()
-                    if event == READY:
-                        worker.ready = True
-                        continue
-                    found.append(event)
-                    if isinstance(event, Finished | Failed):
-                        worker.job = None
+                    _take(worker, worker.pipe.recv(), found)
+            except _CannotStart as error:
+                self._broken = str(error)
             except (EOFError, OSError):
-                found += self._replace(worker)
+                self._replace(worker, found)
+        for worker in self._workers:
+            self._end_if_late(worker, found)
+        if self._broken and not found:
+            raise InputError(self._broken)
         return found
 
     def stop(self) -> None:
-        """End all workers, at once."""
-        for worker in self._workers:
-            worker.process.terminate()
-            worker.pipe.close()
-        for worker in self._workers:
-            worker.process.join(PATIENCE_S)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-        self._workers.clear()
+        """End all workers, at once, and the processes that they started."""
+        workers, self._workers = self._workers, []
+        try:
+            for worker in workers:
+                _kill(worker)
+        except BaseException:  # a second Ctrl-C
+            for worker in workers:
+                _kill(worker)
+            raise
 
-    def _replace(self, worker: _Worker) -> list[Event]:
+    def _replace(self, worker: _Worker, found: list[Event]) -> None:
         worker.process.join(PATIENCE_S)
         code = worker.process.exitcode
+        how = f"exit code {code}"
+        if code is not None and code < 0:
+            how = f"signal {signal.Signals(-code).name}"
+        if code == -signal.SIGKILL:
+            how += "; the kernel kills so when memory is short"
+        _kill(worker)
         if not worker.ready:
-            raise InputError(
-                f"a worker process ended while it started (exit code {code}); a script must call search under "
-                f"`if __name__ == '__main__':`, and evaluate must be importable"
-            )
-        worker.pipe.close()
+            self._broken = self._broken or f"a worker process ended while it started ({how}); {GUARD}"
+            return
         self._workers[self._workers.index(worker)] = self._spawn(worker.slot)
-        if worker.job is None:
-            return []
-        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-        return [Lost(worker.job.number, worker.job.attempt, f"its worker ended ({how})")]
+        if worker.job is not None:
+            found.append(Lost(worker.job.number, worker.job.attempt, f"its worker ended ({how})"))
+
+    def _end_if_late(self, worker: _Worker, found: list[Event]) -> None:
+        if self._limit is None or worker.job is None or worker.started is None:
+            return
+        seconds = time.monotonic() - worker.started
+        if seconds > self._limit:
+            _kill(worker)
+            self._workers[self._workers.index(worker)] = self._spawn(worker.slot)
+            job, host = worker.job, socket.gethostname()
+            found.append(Failed(job.number, job.attempt, too_late(self._limit), seconds, host))
 
     def _spawn(self, slot: int) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work,
-            args=(theirs, self._space, self._evaluate, self._threads),
-            name=f"nas-worker-{slot}",
-        )
-        with _environment(self._threads):
-            try:
-                process.start()
-            except OSError:
-                raise
-            except Exception as error:
-                raise InputError(
-                    f"evaluate cannot be sent to a worker process ({error}); make it a function of a module that can "
-                    f"be imported, or use the inline runner"
-                ) from error
+        process = context.Process(target=work, args=(theirs, self._threads), name=f"nas-worker-{slot}")
+        main = multiprocessing.spawn.get_preparation_data(process.name)
+        with _environment(self._threads), _no_main():
+            process.start()
         theirs.close()
+        with suppress(OSError):  # it is dead; `events` finds out
+            ours.send({key: value for key, value in main.items() if key.startswith("init_main")})
+            ours.send_bytes(self._luggage)
         return _Worker(process, ours, slot)
+
+
+def _take(worker: _Worker, message: Any, found: list[Event]) -> None:
+    """What a worker sent. Raises: _CannotStart."""
+    if isinstance(message, Unable):
+        raise _CannotStart(f"a worker process cannot start: {message.reason}; {GUARD}")
+    if message == READY:
+        worker.ready, worker.started = True, time.monotonic()
+        return
+    found.append(message)
+    if isinstance(message, Finished | Failed):
+        worker.job = None
+
+
+def _kill(worker: _Worker) -> None:
+    """End a worker, whatever it does, and its children."""
+    if worker.process.pid is not None:
+        with suppress(ProcessLookupError, PermissionError):  # it has no group of its own yet, or nobody is left
+            os.killpg(worker.process.pid, signal.SIGKILL)
+    worker.process.kill()
+    worker.process.join()
+    worker.pipe.close()
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Children started meanwhile do not import the driver's script first of all; `runners.worker` does it for them."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager
@@ -196,24 +267,3 @@ def _environment(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _work(pipe: Connection, space: Space, evaluate: Evaluate, threads: int) -> None:
-    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
-    try:
-        pipe.send(READY)
-        while True:
-            evaluate_job(space, evaluate, pipe.recv(), pipe.send)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
-
-
-def _end_with_driver() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

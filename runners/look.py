@@ -147,9 +147,10 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
         if not complete:
             raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
         return complete[0]
-    if not 0 <= number < len(record.trials):
+    known = {trial.number: trial for trial in record.trials}
+    if number not in known:
         raise InputError(f"study {record.name!r} has no trial {number}; it has 0 to {len(record.trials) - 1}")
-    return record.trials[number]
+    return known[number]
 
 
 def cost_of(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Self
 
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from nas.objectives import Objective
 from nas.study import Study, ranked
-from nas.trial import State, Trial
+from nas.trial import Source, State, Trial
 from runners.tables import quantity, short_network
 
 
@@ -49,14 +51,26 @@ class Watcher:
         done = len(study.finished)
         if self._before < 0:
             self._before = done
-            if done:
-                self._console.print(f"going on with {done} trials done")
+            for line in self._before_the_first(study):
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
             self._count(study, study.finished)
         for trial in self._count(study, study.finished[self._told :]):
             if self._bar is None or trial.state is State.FAIL:
                 self._console.print(self._line(trial, study.objectives), highlight=False, markup=False, soft_wrap=True)
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=study.plan.trials, note=self._note(study, done))
+            self._bar.update(self._task, completed=done, total=study.total, note=self._note(study, done))
+
+    def _before_the_first(self, study: Study) -> Iterator[str]:
+        counts = Counter(trial.source for trial in study.finished)
+        if counts[Source.TRAINED]:
+            yield f"going on with {counts[Source.TRAINED]} trials done"
+        if counts[Source.ADOPTED]:
+            yield f"{counts[Source.ADOPTED]} trials that Optuna ran are taken in"
+        if counts[Source.REUSED]:
+            yield f"{counts[Source.REUSED]} trials are reused from other studies, they are not trained again"
+        if study.misfits:
+            number, reason = next(iter(study.misfits.items()))
+            yield f"{len(study.misfits)} trials of others are no candidates of this space (trial {number}: {reason})"
 
     def _count(self, study: Study, ended: list[Trial]) -> list[Trial]:
         self._told += len(ended)
@@ -68,6 +82,8 @@ class Watcher:
     def _line(self, trial: Trial, objectives: tuple[Objective, ...]) -> str:
         if trial.state is State.FAIL:
             return f"trial {trial.number} failed: {trial.reason}"
+        if trial.state is State.PRUNED:
+            return f"trial {trial.number} was stopped early  ({trial.seconds or 0:.1f} s, {trial.origin})"
         values = "  ".join(f"{objective.name} {quantity(trial.metrics[objective.name])}" for objective in objectives)
         return f"trial {trial.number}: {values}  ({trial.seconds or 0:.1f} s, {trial.origin})  {short_network(trial)}"
 
@@ -78,10 +94,12 @@ class Watcher:
             parts.append(f"best {goal} {quantity(self._best.metrics[goal])} (trial {self._best.number})")
         new, spent = done - self._before, time.monotonic() - self._started
         if new:
-            left = (study.plan.trials - done) * spent / new
+            left = max(0, study.total - done) * spent / new
             parts.append(f"{new / spent * 60:.1f} trials/min, {_clock(left)} left")
         if self._failed:
             parts.append(f"{self._failed} failed")
+        if study.away_s is not None:
+            parts.append(f"database away for {study.away_s:.0f} s, {study.pending} results wait")
         return "  ".join(parts)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -30,13 +31,16 @@ from runners.job_setup import Setup, Training, prepare, starts
 from runners.progress import Watcher
 from runners.tables import save_picture
 
+if TYPE_CHECKING:
+    from nas.export import Exported
+
 PUBLISHED = ".published"  # the study of the scaled published families is called so after the search's name
 
 
 def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:
     """Carry out `nas search`; the exit code: 0 done, 1 nothing succeeded.
 
-    Raises: NasError for bad input; KeyboardInterrupt or Terminated, after saying how to go on.
+    Raises: NasError for bad input; Terminated, after saying how to go on.
     """
     if config.runner != "ray" and config.address is not None:
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
@@ -51,20 +55,17 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     err.print(opening(setup, url), highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
-        with _sigterm():
+        with _signals():
             result = _search(setup, url, gpus, err, start)
             published = None
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
-    except (KeyboardInterrupt, Terminated):
+            outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
+            if config.export is not None and setup.training is not None and result.best is not None:
+                outcome = dataclasses.replace(outcome, exported=_exported(result, setup.training, config.export, err))
+    except Terminated:
         err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
         raise
-    outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
-    if config.export is not None and setup.training is not None and result.best is not None:
-        from nas.export import export
-
-        exported = export(result.best, setup.training.data, Path(config.export), study=setup.study, force=True)
-        outcome = dataclasses.replace(outcome, exported=exported)
     if as_json:
         sys.stdout.write(json.dumps(summary(outcome), allow_nan=False) + "\n")
     else:
@@ -74,6 +75,21 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         close(outcome, picture)
         save_picture(picture, svg, f"nas search: {setup.study}")
     return 0 if result.best is not None else 1
+
+
+def _exported(result: Result, training: Training, to: str, err: Console) -> Exported | None:
+    """The best trial whose weights are there: a reused one may have lost them, one that Optuna ran never had any."""
+    from nas.export import export, has_weights
+
+    chosen = next((trial for trial in result.ranked if has_weights(trial)), None)
+    if chosen is not result.best and result.best is not None:
+        err.print(
+            f"the weights of trial {result.best.number}, the best, are not there; "
+            + (f"trial {chosen.number} is exported" if chosen else "nothing is exported"),
+            highlight=False,
+            soft_wrap=True,
+        )
+    return None if chosen is None else export(chosen, training.data, Path(to), study=result.study, force=True)
 
 
 def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
@@ -96,10 +112,13 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
             epochs=config.epoch_range,
             seed=config.seed,
             timeout=config.timeout,
+            trial_timeout=config.trial_timeout,
             device="cuda" if gpus else "cpu",
             checkpoints=config.checkpoints,
             start=start,
             settings=setup.settings,
+            protocol=setup.protocol,
+            reuse=config.reuse,
             watch=watch,
         )
 
@@ -120,7 +139,7 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
         err.print(f"published families within the limits at some scale: {', '.join(members) or 'none'}; none trained")
         return None
     space = Space(one_of(**members))
-    config = setup.config.model_copy(update={"trials": len(members), "timeout": None})
+    config = setup.config.model_copy(update={"trials": len(members), "timeout": None, "reuse": False})
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config)
     return _search(theirs, url, gpus, err, list(members.values()))
 
@@ -138,12 +157,32 @@ def _gpus(setup: Setup) -> float:
 
 
 @contextmanager
-def _sigterm() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
+def _signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) raise Terminated; one that is ignored, as by nohup, stays so."""
+    received: list[int] = []
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if number == signal.SIGHUP:
+            _let_go_of_terminal()
+        raise KeyboardInterrupt  # Ray's C code lets no other one through
+
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
+    except KeyboardInterrupt:
+        raise Terminated(received[0] if received else signal.SIGINT) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _let_go_of_terminal() -> None:
+    """Where the output was a terminal that is gone, writing to it is an error; from now on it goes nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.write(stream.fileno(), b"")
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -22,7 +22,6 @@ from nas.store import doctor as doctors
 from nas.store import managing
 from nas.store.database import storage_url
 from nas.store.reading import read_study, study_names
-from nas.trial import State
 from runners.job_setup import Setup, prepare, pricing_of, read_architecture
 from runners.tables import quantity
 
@@ -39,11 +38,11 @@ def table(storage: str | None, *, as_json: bool, out: Console) -> None:
     if as_json:
         _json([{**dataclasses.asdict(study), "counts": dict(study.counts)} for study in found])
         return
-    shown = Table("study", "objectives", *(state.value for state in State), "waiting", "best", "driven by")
+    shown = Table("study", "objectives", "trials", "best", "driven by")
     for study in found:
-        counts = [str(study.counts.get(state, "")) for state in (*(state.value for state in State), "waiting")]
+        counts = ", ".join(f"{count} {state}" for state, count in study.counts.items())
         best = "" if study.best is None else quantity(study.best)
-        shown.add_row(study.name, ", ".join(study.objectives), *counts, best, study.driver or "")
+        shown.add_row(study.name, ", ".join(study.objectives), counts, best, study.driver or "nobody")
     if found:
         out.print(shown)
     else:
@@ -104,7 +103,7 @@ def enqueue(name: str, what: str, storage: str | None, *, as_json: bool, out: Co
         return
     scaled = "" if exact else ", scaled into the space and the limits"
     out.print(
-        f"{what} is trial {number} of study {name}{scaled}: a running search takes it within seconds, else the next one",
+        f"{what} is trial {number} of study {name}{scaled}: the search that runs takes it within seconds, or the next",
         highlight=False,
         soft_wrap=True,
     )
@@ -167,7 +166,10 @@ def doctor(name: str | None, storage: str | None, *, repair: bool, as_json: bool
         reports.append(report)
     broken = any(report.findings for report in reports)
     if as_json:
-        rows = [{**dataclasses.asdict(report), "clean": not report.findings, "repaired": done.get(report.study, [])} for report in reports]
+        rows = [
+            {**dataclasses.asdict(report), "clean": not report.findings, "repaired": done.get(report.study, [])}
+            for report in reports
+        ]
         _json(rows[0] if name else rows)
         return int(broken)
     for report in reports:

@@ -102,6 +102,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "attempt": trial.attempt,
         "digest": trial.digest,
         "metrics": dict(trial.metrics),
+        "source": trial.source.value,
         "epochs": trial.budget.stop,
         "seconds": trial.seconds,
         "host": trial.host,

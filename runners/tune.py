@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import queue
+import signal
 import socket
 import sys
 import tempfile
@@ -29,13 +30,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.api import RunnerOptions, Watch
 from nas.errors import ForeignPackageError, InputError, NasError
-from nas.jobs import Evaluate, Event, Job, Lost, Reported
+from nas.jobs import Evaluate, Event, Failed, Job, Lost, Reported
 from nas.study import Study
 from runners.evaluation import evaluate_job
-from runners.local import most_on_gpus
+from runners.local import check_numbers, most_on_gpus, too_late
 from runners.wire import event_text, job_text, read_event, read_job
 
 CONNECT_S = 5.0
+UNMADE = "died because of an error raised in its creation task"  # Ray's words for an actor that could not be made
 EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -54,8 +56,7 @@ def check(options: RunnerOptions) -> None:
         raise InputError(
             f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
         )
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"workers {options.workers}: at least 1 is needed")
+    check_numbers(options)
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
 
@@ -82,9 +83,13 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
         _check_nodes()
         workers, cpus = _share(options, study)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
-        searcher = StudySearcher(study, workers, options.timeout, watch)
+        searcher = StudySearcher(study, workers, options, watch)
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
-            _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+            try:
+                _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+            except Exception:
+                if searcher.error is None:
+                    raise
         if searcher.error is not None:
             raise searcher.error
 
@@ -108,7 +113,7 @@ def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: d
 
 
 class Causes(FIFOScheduler):  # type: ignore[misc]
-    """First in, first out; notes why a trial broke, which Tune tells its scheduler but not its searcher."""
+    """First in, first out; ends what is late, and notes why a trial broke, which Tune tells only its scheduler."""
 
     def __init__(self, searcher: StudySearcher) -> None:
         super().__init__()
@@ -118,25 +123,39 @@ class Causes(FIFOScheduler):  # type: ignore[misc]
         """Nothing, as with the searcher."""
         return {}
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Asked ten times a second; an actor whose job is late is killed first, whatever it does."""
+        self._searcher.tick()
+        for trial in tune_controller.get_live_trials():
+            if trial.temporary_state.ray_actor is not None and self._searcher.late(trial.trial_id):
+                ray.kill(trial.temporary_state.ray_actor)
+        return super().choose_trial_to_run(tune_controller)
+
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        """The last line of the error that Tune has written down."""
+        """The last line of the error that Tune has written down, and whether the actor could not be made."""
         try:
-            lines = [line.strip() for line in Path(trial.error_file).read_text().splitlines() if line.strip()]
+            told = Path(trial.error_file).read_text()
         except (OSError, TypeError):
-            lines = []
+            return
+        lines = [line.strip() for line in told.splitlines() if line.strip()]
         if lines:
             self._searcher.causes[trial.trial_id] = lines[-1][:500]
+            if UNMADE in told:
+                self._searcher.unable(lines[-1][:500])
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
     """A Tune searcher that asks a study for jobs and tells it what came of them."""
 
-    def __init__(self, study: Study, workers: int, timeout: float | None, watch: Watch) -> None:
-        """`workers` is how many jobs may be in flight, `timeout` the seconds after which no new one is given."""
+    def __init__(self, study: Study, workers: int, options: RunnerOptions, watch: Watch) -> None:
+        """`workers` is how many jobs may be in flight."""
         super().__init__(metric="mixer_nas_step", mode="max")
         self._study, self._workers, self._watch = study, workers, watch
-        self._ends = None if timeout is None else time.monotonic() + timeout
+        self._ends = None if options.timeout is None else time.monotonic() + options.timeout
+        self._limit = options.trial_timeout
         self._jobs: dict[str, Job] = {}
+        self._started: dict[str, tuple[float, str]] = {}
+        self._killed: dict[str, Failed] = {}
         self.error: NasError | None = None
         self.causes: dict[str, str] = {}
 
@@ -159,18 +178,48 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return None if waits else Searcher.FINISHED
         self._jobs[trial_id] = job
         self._watch(self._study)
-        return {"job": job_text(job)}
+        return {"job": job_text(job), "timed": self._limit is not None}
 
-    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """A report."""
+    def tick(self) -> None:
+        """Between events: what waits for the database is tried again. Raises what ends the search at once."""
+        try:
+            self._study.flush()
+        except NasError as error:
+            self.error = error
+            raise
+
+    def late(self, trial_id: str) -> bool:
+        """Whether a job shall be killed now; said once."""
+        if self._limit is None or trial_id not in self._started or trial_id in self._killed:
+            return False
+        began, host = self._started[trial_id]
+        seconds, job = time.monotonic() - began, self._jobs[trial_id]
+        if seconds <= self._limit:
+            return False
+        self._killed[trial_id] = Failed(job.number, job.attempt, too_late(self._limit), seconds, host)
+        return True
+
+    def unable(self, cause: str) -> None:
+        """An actor could not be made: neither could another one, and the trials wait."""
+        self.error = self.error or InputError(f"a Ray worker cannot start: {cause}")
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A report; where jobs are timed, the first says that the job has begun and where."""
+        self._started.setdefault(trial_id, (time.monotonic(), str(result.get("hostname", ""))))
         self._take(result)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002
         """The last event, or none: then the actor or its node is gone."""
-        job = self._jobs.pop(trial_id, None)
+        job, killed = self._jobs.pop(trial_id, None), self._killed.pop(trial_id, None)
+        begun = self._started.pop(trial_id, None) is not None
         if result is not None:
             self._take(result)
-        if job is not None and (error or result is None):
+        if job is None or (self.error is not None and not begun):
+            return
+        if error or result is None:
+            if killed is not None:
+                self._handle(killed)
+                return
             cause = self.causes.pop(trial_id, "its Ray actor or node is gone")
             self._handle(Lost(job.number, job.attempt, cause))
 
@@ -200,6 +249,9 @@ class Stopped(BaseException):
 class JobTrainable(tune.Trainable):  # type: ignore[misc]
     """A Ray actor that evaluates job after job. Each `step` gives the next event of the current job."""
 
+    _begun: bool
+    _thread: threading.Thread
+
     def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
         """Once an actor: keep space and evaluation, begin the first job."""
         self._space, self._evaluate = space, evaluate
@@ -214,7 +266,10 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Wait for the next event."""
+        """Say that the job has begun, where that is timed; after that, wait for the next event."""
+        if not self._begun:
+            self._begun = True
+            return {"mixer_nas_step": 0, "done": False}
         self._go.release()
         event = self._events.get()
         done = not isinstance(event, Reported)
@@ -237,6 +292,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         job = _with_device(read_job(config["job"]))
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._go, self._stopped = threading.Semaphore(0), False
+        self._begun = not config["timed"]
 
         def send(event: Event) -> None:
             self._events.put(event)
@@ -289,7 +345,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    here = Path.cwd()
+    here, terminated = Path.cwd(), signal.getsignal(signal.SIGTERM)
     with tempfile.TemporaryDirectory(prefix="nas-ray-", ignore_cleanup_errors=True) as empty:
         os.chdir(empty)  # Ray puts the driver's directory first on its workers' path, see the decision
         try:
@@ -304,6 +360,8 @@ def _cluster(address: str | None) -> Iterator[None]:
             raise InputError(f"no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]}") from error
         finally:
             os.chdir(here)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, terminated)  # Ray has put one there that exits with 1
         try:
             yield
         finally:

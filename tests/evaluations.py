@@ -1,7 +1,12 @@
 """Evaluations that workers can import: cheap, and some that misbehave on purpose."""
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
+import resource
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -77,6 +82,105 @@ def where(candidate, budget, report):
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")),
         "sees_storage": float("NAS_STORAGE" in os.environ),
     }
+
+
+def hangs_on_conv5(candidate, budget, report):
+    """Sleeps for ever with conv5 first; tells its pid otherwise."""
+    if candidate["layer0"] == "conv5":
+        report(1, {"accuracy": 0.1})
+        time.sleep(1000)
+    return {**share_of_conv3(candidate, budget, report), "pid": os.getpid()}
+
+
+def hangs_in_c(candidate, budget, report):
+    """Holds the interpreter's lock in C code, so that no other thread of the process runs, and ignores SIGTERM."""
+    if candidate["layer0"] == "conv5":
+        with contextlib.suppress(ValueError):  # a Ray worker evaluates in a thread
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ctypes.PyDLL(None).sleep(1000)
+    return share_of_conv3(candidate, budget, report)
+
+
+def spins(candidate, budget, report):
+    """A tight loop that ignores SIGTERM and catches what it can."""
+    report(1, {"accuracy": 0.1, "pid": os.getpid()})
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        with contextlib.suppress(BaseException):
+            while True:
+                pass
+
+
+def hangs_with_a_child(candidate, budget, report):
+    child = subprocess.Popen(["sleep", "1000"])
+    report(1, {"accuracy": 0.1, "pid": os.getpid(), "child_pid": child.pid})
+    child.wait()
+
+
+def segfaults_on_conv5(candidate, budget, report):
+    if candidate["layer0"] == "conv5":
+        ctypes.string_at(0)
+    return share_of_conv3(candidate, budget, report)
+
+
+def kills_itself(candidate, budget, report):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def takes_much_memory(candidate, budget, report):
+    """With conv5 first, asks NumPy, with conv3 first torch, for more than this worker may have."""
+    import numpy as np
+    import torch
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, before[1]))
+    try:
+        if candidate["layer0"] == "conv5":
+            np.ones(2**27)
+        if candidate["layer0"] == "conv3":
+            torch.ones(2**28)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return share_of_conv3(candidate, budget, report)
+
+
+def keeps_much(candidate, budget, report):
+    """Writes two checkpoints; the second does not fit on a disk of 1 MB."""
+    import torch
+
+    from nas import checkpoint
+
+    checkpoint.save(Path(budget.checkpoint), {"epoch": 1})
+    checkpoint.save(Path(budget.checkpoint), {"epoch": 2, "weights": torch.zeros(2**19)})
+    return share_of_conv3(candidate, budget, report)
+
+
+def wraps_a_full_disk(candidate, budget, report):
+    try:
+        (Path(budget.checkpoint) / "log").write_bytes(bytes(2**21))
+    except OSError:
+        raise RuntimeError("could not log")  # noqa: B904 - the cause is implicit on purpose
+
+
+def _busy(budget):
+    (Path(budget.checkpoint) / "busy").touch()
+
+
+def sleeps_long(candidate, budget, report):
+    _busy(budget)
+    time.sleep(1000)
+
+
+def spins_long(candidate, budget, report):
+    _busy(budget)
+    spins(candidate, budget, report)
+
+
+def hangs_long_in_c(candidate, budget, report):
+    _busy(budget)
+    ctypes.PyDLL(None).sleep(1000)
 
 
 space = nas.Space({f"layer{index}": nas.one_of("skip", "conv3", "conv5") for index in range(4)})

@@ -9,7 +9,7 @@ from nas.objectives import Objective
 from nas.samplers.base import Proposal, Sampler
 from nas.space import Space
 
-NAMES = ("auto", "tpe", "nsga2", "random")
+NAMES = ("auto", "evolution", "tpe", "nsga2", "random")
 
 __all__ = ["NAMES", "Proposal", "Sampler", "make_sampler"]
 
@@ -22,6 +22,10 @@ def make_sampler(name: str, space: Space, objectives: Sequence[Objective], seed:
         from nas.samplers.random import RandomSampler
 
         return RandomSampler(space, seed)
+    if name == "evolution":
+        from nas.samplers.evolution import EvolutionSampler
+
+        return EvolutionSampler(space, objectives, seed)
     from nas.samplers.optuna import OptunaSampler
 
     return OptunaSampler("tpe" if name == "auto" else name, space, objectives, seed)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from nas.errors import StoreError
 from nas.feasible import Pricing
-from nas.jobs import Metrics
+from nas.jobs import Budget, Metrics
 from nas.space import Space
 from nas.trial import Trial
 
@@ -41,7 +41,7 @@ class Known:
 
     Attributes:
         evaluation: its id. candidate: what was evaluated. metrics: what came of it, known costs too.
-        seconds, host: of the training. stop: epochs trained. seed: of the training.
+        seconds, host: of the training. budget: which it had; its checkpoint may be gone by now.
     """
 
     evaluation: int
@@ -49,8 +49,7 @@ class Known:
     metrics: Metrics
     seconds: float | None
     host: str
-    stop: int
-    seed: int
+    budget: Budget
 
 
 class Store(Protocol):

@@ -22,9 +22,9 @@ from nas.store.trouble import redact, translated
 DEFAULT = "sqlite:///nas.db"
 MAKE_TRIES = 20
 SQLITE_WAIT_S = 5.0  # for somebody else's lock, before the database counts as away
+POSTGRES_WAIT_MS = 10_000  # for a statement, or a lock
 POSTGRES: dict[str, object] = {
     "connect_timeout": 5,  # seconds
-    "options": "-c statement_timeout=10000 -c lock_timeout=10000",  # milliseconds
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -52,17 +52,17 @@ def _parsed(url: str) -> sqlalchemy.URL:
         ) from error
 
 
-def connect(url: str, *, create: bool) -> Engine:
+def connect(url: str, *, create: bool, reading: bool = False) -> Engine:
     """An engine whose schemas, Optuna's and ours, are the ones this version knows; made first if `create`.
 
-    An older schema of ours is brought up to date. Raises: InputError when there is no such database, StoreError when it
-    cannot be used.
+    An older schema of ours is brought up to date. With `reading`, transactions do not keep a driver from writing.
+    Raises: InputError when there is no such database, StoreError when it cannot be used.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         _check_file(parsed.database, create=create)
     with translated(url):
-        engine = _engine(parsed)
+        engine = _engine(parsed, reading=reading)
         if create and not _has_optunas(engine, url):
             _make_optunas(url)
         with engine.begin() as connection:
@@ -110,11 +110,13 @@ def _connect_args(parsed: sqlalchemy.URL) -> dict[str, object]:
     return {}
 
 
-def _engine(parsed: sqlalchemy.URL) -> Engine:
+def _engine(parsed: sqlalchemy.URL, *, reading: bool) -> Engine:
     engine = sqlalchemy.create_engine(parsed, connect_args=_connect_args(parsed), pool_pre_ping=True)
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _on_sqlite_connect)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin if reading else _begin_immediate)
+    elif parsed.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _on_postgres_connect)
     return engine
 
 
@@ -124,6 +126,19 @@ def _on_sqlite_connect(connection: sqlalchemy.engine.interfaces.DBAPIConnection,
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _on_postgres_connect(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _record: object) -> None:
+    """Not as a start-up option, which connection poolers refuse."""
+    cursor = connection.cursor()
+    for name in ("statement_timeout", "lock_timeout"):
+        cursor.execute(f"SET {name} = {POSTGRES_WAIT_MS}")
+    cursor.close()
+    connection.commit()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -75,7 +75,7 @@ class _Read:
 
 def examine(url: str, name: str) -> Report:
     """Read a study and check every promise. Raises: InputError for an unknown study, StoreError."""
-    engine = connect(url, create=False)
+    engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         read = _read(connection, study_row(connection, name, url))
         damaged = _integrity(connection)

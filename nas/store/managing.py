@@ -40,7 +40,7 @@ class Summary:
 
 def summaries(url: str) -> list[Summary]:
     """The studies of ours in a database, oldest first. Raises: InputError, StoreError."""
-    engine = connect(url, create=False)
+    engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         query = select(tables.studies, lease.clock(connection).label("now")).select_from(OURS)
         rows = list(connection.execute(query.order_by(STUDIES.c.study_id)).mappings())
@@ -112,7 +112,7 @@ def stop_study(url: str, name: str) -> str:
 
 def driver_now(url: str, name: str) -> str | None:
     """Who drives a study now. Raises: InputError for an unknown one."""
-    engine = connect(url, create=False)
+    engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         driver = driver_of(study_row(connection, name, url))
     engine.dispose()

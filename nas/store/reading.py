@@ -49,7 +49,7 @@ class StudyRecord:
 
 def study_names(url: str) -> list[str]:
     """The studies of ours in a database, oldest first. Raises: InputError, StoreError."""
-    engine = connect(url, create=False)
+    engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         query = select(STUDIES.c.study_name).select_from(OURS).order_by(STUDIES.c.study_id)
         return [str(row[0]) for row in connection.execute(query)]
@@ -57,7 +57,7 @@ def study_names(url: str) -> list[str]:
 
 def read_study(url: str, name: str) -> StudyRecord:
     """A study by name. Raises: InputError naming the nearest studies, StoreError."""
-    engine = connect(url, create=False)
+    engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         row = study_row(connection, name, url)
         trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]

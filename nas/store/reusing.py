@@ -6,6 +6,7 @@ import json
 
 from sqlalchemy import Connection, or_, select
 
+from nas.jobs import Budget
 from nas.store import tables
 from nas.store.base import Known
 from nas.store.rows import read_candidate
@@ -34,7 +35,6 @@ def read_known(connection: Connection, study_id: int, protocol: str, stop: int) 
                 metrics=json.loads(row.metrics),
                 seconds=row.seconds,
                 host=row.host,
-                stop=row.stop,
-                seed=row.seed,
+                budget=Budget(row.start, row.stop, row.seed, row.device, row.checkpoint),
             )
     return list(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Collection
 
 from sqlalchemy import Engine
@@ -34,7 +35,7 @@ class Signs:
             raise self._lost
         if self._end:
             self._end = False
-            raise Terminated
+            raise Terminated(signal.SIGTERM)
 
     def stop(self) -> None:
         """No more signs."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -130,6 +131,32 @@ def test_after_the_timeout_nothing_new_is_started_and_what_runs_is_finished(laye
     assert {trial.state for trial in result.trials} == {State.COMPLETE}
 
 
+@pytest.mark.parametrize("evaluate", [evaluations.hangs_on_conv5, evaluations.hangs_in_c])
+def test_a_trial_that_takes_too_long_is_killed_and_failed_at_once_and_its_slot_is_used_again(
+    layers, runner_with_workers, tmp_path, evaluate
+):
+    result = run(layers, runner_with_workers, tmp_path, evaluate, trials=9, trial_timeout=1.0)
+
+    late = [trial for trial in result.trials if trial.candidate["layer0"] == "conv5"]
+    assert len(late) >= 3  # more than there are workers
+    assert {(trial.state, trial.attempt, trial.reason) for trial in late} == {
+        (State.FAIL, 1, "timeout: not done after 1 s")
+    }
+    assert all(1 <= trial.seconds < 10 and trial.host == socket.gethostname() for trial in late)
+    assert {trial.state for trial in result.trials if trial not in late} == {State.COMPLETE}
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_time_that_is_none_is_refused(layers, runner_with_workers, tmp_path, seconds):
+    with pytest.raises(InputError, match=r"trial_timeout .*: more than 0 seconds are needed"):
+        run(layers, runner_with_workers, tmp_path, trial_timeout=seconds)
+
+
+def test_the_inline_runner_refuses_a_time_for_each_trial(layers, tmp_path):
+    with pytest.raises(InputError, match="the inline runner cannot end an evaluation; use local or ray"):
+        run(layers, "inline", tmp_path, trial_timeout=5.0)
+
+
 def test_a_study_is_gone_on_with_by_another_runner_to_the_number_asked_for(layers, runner, tmp_path):
     first = run(layers, "inline", tmp_path, workers=None, trials=4)
 
@@ -196,7 +223,8 @@ def test_a_script_without_a_guard_is_told_so_and_its_trials_are_not_spent(tmp_pa
         "import nas\nfrom evaluations import share_of_conv3, space\n"
         "nas.search(space, share_of_conv3, objectives=['accuracy:max'], trials=2, workers=1, storage='sqlite:///nas.db')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(evaluations.__file__).parent)}
+    paths = [str(Path(evaluations.__file__).parent), os.environ.get("PYTHONPATH")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     done = subprocess.run(
         [sys.executable, "script.py"],

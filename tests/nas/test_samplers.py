@@ -47,7 +47,7 @@ def mean_of_proposals(space, sampler, count=30):
     return sum(found) / count
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["evolution", "tpe", "nsga2"])
 def test_a_sampler_that_learns_does_better_later_than_at_its_random_start(space, name):
     found = [search(space, name, 80, seed) for seed in range(3)]
 
@@ -65,7 +65,7 @@ def test_proposals_say_whether_they_are_from_the_random_start(space):
 
 
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
-@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("name", ["auto", "evolution", "tpe", "nsga2", "random"])
 def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, goals):
     sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
     rng = random.Random(0)
@@ -88,7 +88,7 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
 
 
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
-@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("name", ["auto", "evolution", "tpe", "nsga2", "random"])
 def test_the_same_seed_gives_the_same_proposals_and_another_seed_others(space, name, goals):
     runs = [[value for _, value in search(space, name, 30, seed, goals)] for seed in (0, 0, 1)]
 
@@ -106,7 +106,7 @@ def test_random_proposals_are_legal_canonical_and_of_every_option(space):
 
 
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["evolution", "tpe", "nsga2"])
 def test_what_was_loaded_is_learnt_from(space, name, goals):
     rng = random.Random(0)
     genomes = [space.sample(rng) for _ in range(60)]
@@ -120,7 +120,7 @@ def test_what_was_loaded_is_learnt_from(space, name, goals):
 
 
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["evolution", "tpe", "nsga2"])
 def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
     rng = random.Random(0)
     genomes = [space.sample(rng) for _ in range(60)]
@@ -149,6 +149,24 @@ def test_rejected_proposals_change_nothing_and_leave_nothing_behind(space, name,
     assert len(samplers[0]._study.trials) == 41
 
 
+def test_evolution_mutates_the_best_of_its_latest_results_and_members_of_the_front(space):
+    one, two = (objectives_from(goals) for goals in (["accuracy:max"], ["accuracy:max", "macs:min"]))
+    rng = random.Random(0)
+    parent = space.sample(rng)
+    others = [space.sample(rng) for _ in range(30)]
+    changed = []
+    for objectives in (one, two):
+        sampler = make_sampler("evolution", space, objectives, 0)
+        worst = [-1.0, 9.0][: len(objectives)]
+        sampler.load([*((genome, worst) for genome in others), *((parent, [1.0, 0.0][: len(objectives)]),) * 23])
+        children = [sampler.ask() for _ in range(50)]
+        assert {child.origin for child in children} == {"evolution"}
+        changed.append([sum(a != b for a, b in zip(child.genome, parent, strict=True)) for child in children])
+
+    assert all(sum(count <= 2 for count in counts) >= 20 for counts in changed)  # others switch genes on
+    assert all(max(counts) >= 1 for counts in changed)
+
+
 def test_nsga2_takes_any_number_of_foreign_candidates(space):
     rng = random.Random(0)
     sampler = make_sampler("nsga2", space, objectives_from(["accuracy:max"]), 0)
@@ -164,7 +182,7 @@ def test_nsga2_takes_any_number_of_foreign_candidates(space):
         sys.setrecursionlimit(before)
 
 
-@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("name", ["auto", "evolution", "tpe", "nsga2", "random"])
 def test_what_was_loaded_leaves_the_handles_of_what_runs_alone(space, name):
     rng = random.Random(0)
     sampler = make_sampler(name, space, objectives_from(["accuracy:max"]), 0)
@@ -191,5 +209,5 @@ def test_a_large_study_is_loaded_within_seconds(space):
 
 
 def test_an_unknown_sampler_names_the_known_ones(space):
-    with pytest.raises(InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, tpe, nsga2, random"):
+    with pytest.raises(InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, evolution, tpe, nsga2, random"):
         make_sampler("tpee", space, objectives_from(["accuracy:max"]), 0)

@@ -117,13 +117,13 @@ def test_a_loss_that_is_not_finite_is_named_with_its_epoch(network, digits, tmp_
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
 )
-def test_running_out_of_memory_is_named_with_its_device(network, digits, tmp_path, monkeypatch, error):
+def test_running_out_of_memory_is_named(network, digits, tmp_path, monkeypatch, error):
     def run(self, report):
         raise error
 
     monkeypatch.setattr(Trainer, "run", run)
 
-    with pytest.raises(OutOfMemory, match="out of memory on cpu"):
+    with pytest.raises(OutOfMemory, match="out of memory: "):
         TrainAndValidate(digits, Recipe(epochs=1))(network, budget(tmp_path, 1), silent)
 
 

@@ -151,6 +151,11 @@ BAD = [
     (["search", "--epochs", "9:3"], "epochs '9:3': MIN:MAX"),
     (["search", "--trials", "0"], "trials: input should be greater than or equal to 1, not 0"),
     (["search", "--workers", "0"], "workers: input should be greater than or equal to 1"),
+    (["search", "--trial-timeout", "0"], "trial_timeout: input should be greater than 0"),
+    (
+        ["search", "--trial-timeout", "9", "--runner", "inline"],
+        "the inline runner cannot end an evaluation; use local or ray",
+    ),
     (["search", "--subset", "0"], "subset: input should be greater than 0"),
     (["search", "--augment", "mixup"], "unknown augmentation 'mixup'"),
     (["search", "--study", "a/b"], "study name 'a/b'"),

@@ -20,6 +20,7 @@ def test_a_job_is_read_back_equal_with_its_genome_a_tuple():
         Reported(3, 2, 5, {"accuracy": 0.1}),
         Finished(3, 2, {"accuracy": 0.5}, 1.5, "there"),
         Failed(3, 2, "no [luck]", 0.1, "h"),
+        Failed(3, 2, "disk full", 0.1, "h", again=True),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -1,0 +1,86 @@
+"""Evolution over genomes: regularised for one objective, from the front for several.
+
+One objective: a parent is the best of a few drawn from the latest results, so that age and not only merit decides who
+stays (Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019). Several: a parent is a
+member of the front. A child is a mutant in one gene, sometimes in two or of two parents.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from nas.objectives import Objective
+from nas.samplers.base import Proposal
+from nas.space import Genome, Space
+
+POPULATION = 30  # latest results that may become parents; so many random ones come first
+TOURNAMENT = 8
+CROSSOVER = 0.2  # share of children of two parents
+TWICE = 0.25  # share of children that are mutated a second time
+
+
+class EvolutionSampler:
+    """Behind the contract of `nas.samplers.base.Sampler`; a result costs time in the size of the front only."""
+
+    def __init__(self, space: Space, objectives: Sequence[Objective], seed: int) -> None:
+        self._space, self._rng = space, random.Random(seed)
+        self._signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
+        self._population: deque[tuple[list[float], Genome]] = deque(maxlen=POPULATION)
+        self._front: list[tuple[list[float], Genome]] = []
+        self._running: dict[int, Genome] = {}
+        self._next = 0
+
+    def ask(self) -> Proposal:
+        """A mutant once there are parents. Raises: SpaceError when the space has no legal candidate."""
+        if len(self._population) < POPULATION:
+            return Proposal(self._space.sample(self._rng), "random")
+        child = self._parent()
+        if self._rng.random() < CROSSOVER:
+            child = self._space.crossover(child, self._parent(), self._rng)
+        child = self._space.mutate(child, self._rng)
+        if self._rng.random() < TWICE:
+            child = self._space.mutate(child, self._rng)
+        return Proposal(child, "evolution")
+
+    def _parent(self) -> Genome:
+        if len(self._signs) > 1:
+            return self._rng.choice(self._front)[1]
+        return min(self._rng.sample(self._population, TOURNAMENT))[1]
+
+    def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
+        """What was evaluated counts, not what was proposed."""
+        return self.add(genome)
+
+    def reject(self, proposal: Proposal) -> None:
+        """Nothing: the next child is another one."""
+
+    def tell(self, handle: int, values: Sequence[float] | None) -> None:
+        """A failure leaves no trace."""
+        genome = self._running.pop(handle)
+        if values is not None:
+            self._take(genome, values)
+
+    def add(self, genome: Genome) -> int:
+        """Remembered until its values are told."""
+        self._next += 1
+        self._running[self._next] = genome
+        return self._next
+
+    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+        """As if told one by one."""
+        for genome, values in ended:
+            if values is not None:
+                self._take(genome, values)
+
+    def _take(self, genome: Genome, values: Sequence[float]) -> None:
+        losses = [sign * value for sign, value in zip(self._signs, values, strict=True)]
+        self._population.append((losses, genome))
+        if not any(_covers(other, losses) for other, _ in self._front):
+            self._front = [(other, parent) for other, parent in self._front if not _covers(losses, other)]
+            self._front.append((losses, genome))
+
+
+def _covers(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(ours, theirs, strict=True))

@@ -1,0 +1,86 @@
+"""The commands for studies as a whole: `nas studies`, `nas enqueue`, `nas doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas.errors import InputError
+
+out = Console()
+Storage = Annotated[
+    str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database")]
+
+studies_app = typer.Typer(help="The studies in a database: how far they are, their best, who drives them.")
+
+
+@studies_app.callback(invoke_without_command=True)
+def studies(context: typer.Context, storage: Storage = None, as_json: Json = False) -> None:
+    """The studies in a database: how far they are, their best, who drives them."""
+    if context.invoked_subcommand is None:
+        from runners import study_commands
+
+        study_commands.table(storage, as_json=as_json, out=out)
+    elif storage is not None or as_json:
+        raise InputError(f"options of `nas studies {context.invoked_subcommand}` go behind its name")
+
+
+@studies_app.command("list")
+def studies_list(storage: Storage = None, as_json: Json = False) -> None:
+    """The same as `nas studies`."""
+    from runners import study_commands
+
+    study_commands.table(storage, as_json=as_json, out=out)
+
+
+@studies_app.command("delete")
+def studies_delete(
+    study: StudyName,
+    storage: Storage = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Delete its checkpoints too")] = False,
+) -> None:
+    """Delete a study and its trials; complete evaluations stay in the database for `nas search --reuse`."""
+    from runners import study_commands
+
+    study_commands.delete(study, storage, yes=yes, checkpoints=checkpoints, out=out)
+
+
+@studies_app.command("stop")
+def studies_stop(study: StudyName, storage: Storage = None) -> None:
+    """Ask the driver of a study to end, wherever it runs; what it was doing goes on with the next `nas search`."""
+    from runners import study_commands
+
+    study_commands.stop(study, storage, out=out)
+
+
+def enqueue(
+    study: StudyName,
+    what: Annotated[str, typer.Argument(metavar="FILE.json|NAME", help="An architecture file, or a published network")],
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Have an architecture evaluated next, by the search that runs or the next one; it is scaled into the limits."""
+    from runners import study_commands
+
+    study_commands.enqueue(study, what, storage, as_json=as_json, out=out)
+
+
+def doctor(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study [default: all]")] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Do what is safe: delete what is left over, put unreadable checkpoints aside"),
+    ] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Check that nothing is lost, double or left over. Reads only; exit code 1 when a promise is broken."""
+    from runners import study_commands
+
+    raise typer.Exit(study_commands.doctor(study, storage, repair=repair, as_json=as_json, out=out))
