@@ -1,9 +1,11 @@
 """Two drivers at once: one that was paused past its lease, repeated events, clocks that jump, and races to begin."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -22,10 +24,27 @@ from nas.store.opening import open_study
 from nas.study import Plan, Study
 
 LEASE_S, BEAT_S = 1.0, 0.2
-TRIES = int(os.environ.get("NAS_FAULT_TRIES", "10"))  # 50 before a release
+TRIES = int(os.environ.get("NAS_FAULT_TRIES", "5"))  # of each race; 50 before a release
 
 
 # -- a driver that was taken for dead ---------------------------------------------------------------------------------
+
+
+def pause(process, database):
+    """Not while it writes: a paused process keeps SQLite's lock for as long as it is there, and nobody gets past it."""
+    for _ in range(100):
+        os.kill(process.pid, signal.SIGSTOP)
+        if not database.startswith("sqlite"):
+            return
+        with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(process.pid, signal.SIGCONT)
+                time.sleep(0.02)
+            else:
+                return
+    raise AssertionError("it never stops writing")
 
 
 def test_a_driver_that_was_paused_past_its_lease_ends_and_leaves_everything_to_the_one_that_took_over(
@@ -37,7 +56,7 @@ def test_a_driver_that_was_paused_past_its_lease_ends_and_leaves_everything_to_t
     )
     first = started(search)
     wait_until(lambda: len(search.evaluated()) >= 2)
-    os.kill(first.pid, signal.SIGSTOP)
+    pause(first, database)
     try:
         time.sleep(LEASE_S * 1.5)
         second = dataclasses.replace(search, folder=tmp_path / "second")
@@ -66,7 +85,7 @@ def test_a_driver_that_is_paused_for_less_than_its_lease_is_not_replaced_and_goe
     search = Search(database, tmp_path, trials=6, runner="local", workers=2, seconds=0.4, lease_s=20, beat_s=BEAT_S)
     first = started(search)
     wait_until(search.evaluated)
-    os.kill(first.pid, signal.SIGSTOP)
+    pause(first, database)
     try:
         with pytest.raises(InputError, match=f"being driven by process {first.pid} on "):
             dataclasses.replace(search, runner="inline", workers=None, lease_s=None, beat_s=None).run()
@@ -223,10 +242,8 @@ def _once(look):
 
 
 @pytest.mark.parametrize("turn", range(TRIES))
-@pytest.mark.parametrize("studies", ["a", "aab", "aabb"], ids=["one alone", "two and one", "two and two"])
+@pytest.mark.parametrize("studies", ["aab", "aabb"], ids=["two and one", "two and two"])
 def test_processes_that_make_a_database_and_its_studies_at_once_get_one_driver_each(database, studies, turn, tmp_path):
-    if studies == "a" and turn:
-        pytest.skip("nothing races")
     gate, release, answers = FORKS.Barrier(len(studies)), FORKS.Event(), FORKS.Queue()
     searches = [Search(database, tmp_path, study=name, trials=2) for name in studies]
     racers = [FORKS.Process(target=_race, args=(search, gate, release, answers)) for search in searches]
