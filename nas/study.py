@@ -72,6 +72,7 @@ class Study:
         self._proposer = Proposer(pricing, sampler, plan.seed)
         self._rng = random.Random(plan.seed)
         self._drafts: list[_Draft] = []
+        self._in_doubt = False
         self._wishes: list[Wish] = []
         self._retried: set[int] = set()
         self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(pricing)}
@@ -152,13 +153,16 @@ class Study:
         """
         if self._store.away_s is not None and not self._store.flush():
             return []
-        self._draft(count)
+        if not self._in_doubt:
+            self._draft(count)
         if not self._drafts:
             return []
         try:
             self._begin()
         except Away:
+            self._in_doubt = True  # the very same may have been written: nothing is added to it
             return []
+        self._in_doubt = False
         drafts, self._drafts = self._drafts, []
         return [self._job(draft) for draft in drafts]
 

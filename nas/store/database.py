@@ -21,7 +21,8 @@ from nas.store.trouble import redact, translated
 
 DEFAULT = "sqlite:///nas.db"
 MAKE_TRIES = 20
-SQLITE_WAIT_S = 5.0  # for somebody else's lock, before the database counts as away
+SQLITE_WAIT_S = 5.0  # for somebody else's lock when a database is opened
+SQLITE_HURRY_S = 1.0  # and later, before the database counts as away
 POSTGRES_WAIT_MS = 10_000  # for a statement, or a lock
 POSTGRES: dict[str, object] = {
     "connect_timeout": 5,  # seconds
@@ -63,11 +64,39 @@ def connect(url: str, *, create: bool, reading: bool = False) -> Engine:
         _check_file(parsed.database, create=create)
     with translated(url):
         engine = _engine(parsed, reading=reading)
+        if create:
+            check_sound(_engine(parsed, reading=True), url)
         if create and not _has_optunas(engine, url):
             _make_optunas(url)
         with engine.begin() as connection:
             schema.bring_up(connection, redact(url), create=create)
         return engine
+
+
+def hurry(engine: Engine) -> None:
+    """From now on a lock counts as an absence soon: a driver tries again by itself, and has other things to do."""
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def shorten(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={int(1000 * SQLITE_HURRY_S)}")
+            cursor.close()
+
+        engine.dispose()
+
+
+def check_sound(engine: Engine, url: str) -> None:
+    """Read a SQLite file before it is written to. Raises: StoreError when it is damaged."""
+    if engine.dialect.name != "sqlite":
+        return
+    with translated(url), engine.connect() as connection:
+        said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if said != "ok":
+            raise StoreError(
+                f"database {redact(url)}: the file is damaged ({str(said).splitlines()[-1]}); it was left as it was, "
+                f"restore it from a backup or name another"
+            )
 
 
 def _has_optunas(engine: Engine, url: str) -> bool:
@@ -111,7 +140,7 @@ def _connect_args(parsed: sqlalchemy.URL) -> dict[str, object]:
 
 
 def _engine(parsed: sqlalchemy.URL, *, reading: bool) -> Engine:
-    engine = sqlalchemy.create_engine(parsed, connect_args=_connect_args(parsed), pool_pre_ping=True)
+    engine = sqlalchemy.create_engine(parsed, connect_args=_connect_args(parsed))
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _on_sqlite_connect)
         event.listen(engine, "begin", _begin if reading else _begin_immediate)
@@ -133,6 +162,8 @@ def _on_postgres_connect(connection: sqlalchemy.engine.interfaces.DBAPIConnectio
     cursor = connection.cursor()
     for name in ("statement_timeout", "lock_timeout"):
         cursor.execute(f"SET {name} = {POSTGRES_WAIT_MS}")
+    # a driver that is stopped within a transaction does not keep its locks from the next one
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {2 * POSTGRES_WAIT_MS}")
     cursor.close()
     connection.commit()
 

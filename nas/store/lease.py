@@ -33,20 +33,29 @@ BEAT_S = 5.0  # between renewals
 SERVER_CLOCK = cast(func.extract("epoch", func.clock_timestamp()), Float(53))
 
 
+_ours = set[str]()  # tokens of the drivers in this process that have not ended
+
+
 class Lost(StoreError):
     """Another driver has taken the study over; this one must stop."""
 
 
 def this_process() -> dict[str, Any]:
     """The lease text of a new driver, as JSON types."""
-    pid = os.getpid()
+    pid, token = os.getpid(), secrets.token_hex(8)
+    _ours.add(token)
     return {
         "host": socket.gethostname(),
         "pid": pid,
         "started": _started(pid),
         "boot": _boot(),
-        "token": secrets.token_hex(8),
+        "token": token,
     }
+
+
+def disown(holder: str) -> None:
+    """A driver of this process has ended, whether or not the database could be told."""
+    _ours.discard(json.loads(holder)["token"])
 
 
 def lease_text(driver: Mapping[str, Any]) -> str:
@@ -73,6 +82,8 @@ def living(driver: Mapping[str, Any], silent_s: float | None) -> str | None:
 
 
 def _same_process(driver: Mapping[str, Any]) -> bool:
+    if driver["pid"] == os.getpid() and driver.get("token") not in _ours:
+        return False
     started = _started(driver["pid"])
     return started is not None and driver.get("started") in (None, started)
 
@@ -185,7 +196,7 @@ class Heart:
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(1.0)  # it may be waiting for a database that is away
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):

@@ -20,8 +20,8 @@ from nas.errors import InputError
 from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, tables
-from nas.store.database import connect, optuna_storage
-from nas.store.optuna_rows import STUDIES
+from nas.store.database import connect, hurry, optuna_storage
+from nas.store.optuna_rows import STUDIES, TRIALS
 from nas.store.sql import SqlStore
 from nas.store.trouble import translated
 from nas.trial import State
@@ -47,14 +47,16 @@ def open_study(
     driver (naming it), StoreError when the database cannot be used.
     """
     engine = connect(url, create=True)
+    holder = lease.lease_text(lease.this_process())
     with translated(url), quiet():
         storage = optuna_storage(url)
         try:
             study, made = _optunas(storage, name, objectives)
             study_id = storage.get_study_id_from_name(name)
-            holder = lease.lease_text(lease.this_process())
             with engine.begin() as connection:
-                sweep(connection, new=study_id if made else None)
+                connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
+                anew = made and not _taken(connection, study_id)
+                sweep(connection, new=study_id if anew else None)
                 found = _row(connection, study_id)
                 if found is not None:
                     _take_over(connection, found, dict(settings), space.digest, holder)
@@ -65,8 +67,13 @@ def open_study(
                     _begin(connection, study_id, name, settings, space.digest, holder)
             if study.metric_names is None:
                 study.set_metric_names([objective.name for objective in objectives])
+        except BaseException:
+            lease.disown(holder)
+            engine.dispose()
+            raise
         finally:
             storage.engine.dispose()
+    hurry(engine)
     clean, batch = (True, 0) if found is None else (found["driver"] is None, found["written"])
     return SqlStore(url, engine, study_id, objectives, holder=holder, batch=batch, clean=clean, protocol=protocol)
 
@@ -131,6 +138,14 @@ def quiet() -> Iterator[None]:
 def _row(connection: Connection, study_id: int) -> RowMapping | None:
     query = select(tables.studies, lease.clock(connection).label("now")).where(tables.studies.c.study_id == study_id)
     return connection.execute(query).mappings().first()
+
+
+def _taken(connection: Connection, study_id: int) -> bool:
+    """Whether somebody else took Optuna's study between its making and now."""
+    found = _row(connection, study_id)
+    if found is None or not found["driver"]:
+        return connection.execute(select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)).first() is not None
+    return lease.living(json.loads(found["driver"]), lease.silence(found["pulse"], found["now"])) is not None
 
 
 def _begin(

@@ -94,10 +94,11 @@ class Outbox:
         self._sealed = _Batch(tuple(self._steps), self._results, last, key)
         self._steps, self._results = [], 0
         self._try()
-        self._done = None
+        if key is not None:
+            self._done = None
 
     def _try(self) -> None:
-        batch = self._sealed
+        batch, started = self._sealed, time.monotonic()
         if batch is None:
             return
         try:
@@ -108,18 +109,20 @@ class Outbox:
                     for step in (*batch.steps, *([batch.last] if batch.last else [])):
                         step(connection)
         except Away as error:
-            self._stay_away(error)
+            self._stay_away(error, started)
             raise
         except BaseException:
             self._steps, self._results = [*batch.steps, *self._steps], batch.results + self._results
             self._sealed = None
             raise
-        self._number, self._sealed, self._done = self._number + 1, None, batch.key
+        self._number, self._sealed = self._number + 1, None
+        if batch.key is not None:
+            self._done = batch.key
         self._come_back(batch.results)
 
-    def _stay_away(self, error: Away) -> None:
+    def _stay_away(self, error: Away, started: float) -> None:
         if self.away_since is None:
-            self.away_since, self._tries = time.monotonic(), 0
+            self.away_since, self._tries = started, 0
         self._retry_at = time.monotonic() + PAUSES_S[min(self._tries, len(PAUSES_S) - 1)]
         if self._tries == 1:
             log.warning("%s; what runs goes on, results wait", error)
@@ -128,7 +131,8 @@ class Outbox:
     def _come_back(self, results: int) -> None:
         if self.away_since is not None and self._tries > 1:
             away_s = time.monotonic() - self.away_since
-            log.warning("database %s is back after %.0f s, %d result(s) written", redact(self._url), away_s, results)
+            waited = results + self._results
+            log.warning("database %s is back after %.0f s, %d result(s) waited", redact(self._url), away_s, waited)
         self.away_since, self._retry_at = None, 0.0
 
     def _check_file(self) -> None:

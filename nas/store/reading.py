@@ -102,9 +102,15 @@ def read_trials(connection: Connection, study_id: int, space: Space | None) -> l
     for row in rows:
         if row["trial_id"] not in attempts:
             raise StoreError(f"trial {row['number']} has no evaluation; `nas doctor` says what else is broken")
-        if row["digest"] not in known:
-            known[row["digest"]] = _candidate(connection, row, space)
-        found.append((int(row["trial_id"]), trial_of(row, attempts[row["trial_id"]], known[row["digest"]])))
+        try:
+            if row["digest"] not in known:
+                known[row["digest"]] = _candidate(connection, row, space)
+            trial = trial_of(row, attempts[row["trial_id"]], known[row["digest"]])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"trial {row['number']} cannot be read ({error}): its rows were changed or damaged"
+            ) from error
+        found.append((int(row["trial_id"]), trial))
     return found
 
 

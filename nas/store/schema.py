@@ -55,6 +55,8 @@ def bring_up(connection: Connection, shown: str, *, create: bool) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
         tables = set(sqlalchemy.inspect(connection).get_table_names())
         found = revision(connection, tables)
+        if found == numbers[-1]:  # another process brought it up while this one waited
+            return
     if found is not None:
         _refuse_if_driven(connection, shown)
     if "nas_schema" in tables:  # before Alembic

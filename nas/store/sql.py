@@ -23,6 +23,7 @@ from nas.store.outbox import Outbox
 from nas.store.reading import read_trials
 from nas.store.signs import Signs
 from nas.store.trouble import redact, translated
+from nas.store.watchdog import Watchdog
 from nas.trial import State, Trial
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class SqlStore:
         self.clean = clean
         self.misfits: Mapping[int, str] = {}
         self._url, self._engine, self._study_id = url, engine, study_id
-        self._objectives, self._protocol = tuple(objectives), protocol
+        self._objectives, self._protocol, self._holder = tuple(objectives), protocol, holder
         self._trial_ids, self._attempts = dict[int, int](), dict[int, int]()
         self._waiting = dict[int, int]()  # enqueued trials that the study was told of: number to Optuna's id
         self._columns: optuna_rows.Columns = {}
@@ -98,8 +99,13 @@ class SqlStore:
         if not self._signs.enqueued or self.away_s is not None:
             return ()
         self._signs.enqueued = False
-        with translated(self._url), self._engine.begin() as connection:
-            found = adopting.read_wishes(connection, self._study_id, skip=self._waiting.values())
+        try:
+            with translated(self._url), Watchdog(self._engine) as watchdog, self._engine.begin() as connection:
+                watchdog.over(connection)
+                found = adopting.read_wishes(connection, self._study_id, skip=self._waiting.values())
+        except Away:
+            self._signs.enqueued = True  # the next look finds them
+            return ()
         self._waiting.update({wish.number: trial_id for trial_id, wish in found})
         return [wish for _, wish in found]
 
@@ -166,9 +172,10 @@ class SqlStore:
         let_go = update(tables.studies).where(tables.studies.c.study_id == self._study_id)
         values = {"driver": None, "wanted": ""}
         deadline = time.monotonic() + patience_s
+        hopeless = self.away_s is not None and patience_s < PATIENCE_S
         try:
-            while not self._given_up(lambda connection: _execute(connection, let_go.values(values))):
-                if time.monotonic() > deadline:
+            while hopeless or not self._given_up(lambda connection: _execute(connection, let_go.values(values))):
+                if hopeless or time.monotonic() > deadline:
                     raise StoreError(
                         f"database {redact(self._url)} has been away for {self.away_s or 0.0:.0f} s; {self.pending} "
                         f"result(s) could not be written: the same command goes on from their checkpoints"
@@ -177,6 +184,7 @@ class SqlStore:
         except lease.Lost:
             pass
         finally:
+            lease.disown(self._holder)
             self._engine.dispose()
 
     def _given_up(self, let_go: Callable[[Connection], None]) -> bool:

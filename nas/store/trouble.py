@@ -23,6 +23,7 @@ HINTS = (
     ("too many clients", "; see max_connections of the server"),
     ("remaining connection slots", "; see max_connections of the server"),
     ("disk is full", ": disk full; free some space and run the same command again"),
+    ("disk I/O error", ": disk full, or failing; free some space and run the same command again"),
     ("not a database", ": the file is damaged or something else; it was left as it is, restore it or name another"),
     ("malformed", ": the file is damaged; it was left as it is, restore it from a backup or name another"),
 )
@@ -42,6 +43,10 @@ def translated(url: str) -> Iterator[None]:
     """Turn the errors of SQLAlchemy, Optuna and drivers into StoreError, or Away, in one line without secrets."""
     try:
         yield
+    except StoreError as error:
+        if type(error) is StoreError and not str(error).startswith("database"):
+            raise StoreError(f"database {redact(url)}: {error}") from error
+        raise
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, RuntimeError, OSError) as error:
         cause = _cause(error)
         kind = Away if _passes(error) else StoreError
@@ -67,7 +72,7 @@ def _passes(error: BaseException) -> bool:
         return (getattr(orig, "sqlite_errorcode", 0) & 0xFF) in BUSY
     state = getattr(orig, "sqlstate", None)
     if state is None:
-        return type(orig).__name__ in ("OperationalError", "InterfaceError")
+        return any(kind.__name__ in ("OperationalError", "InterfaceError") for kind in type(orig).__mro__)
     return str(state).startswith(PASSING)
 
 

@@ -78,7 +78,6 @@ def test_a_server_that_is_restarted_while_a_search_runs_costs_no_worker_and_no_t
     require_unhurt(search, process)
 
 
-@pytest.mark.xfail(strict=True, reason="the message counts the results of the first batch only: 0 result(s) written")
 def test_training_goes_on_while_a_server_is_down_and_its_results_are_written_once_it_is_back(server, tmp_path):
     search = search_of(server.create_database(), tmp_path, trials=4, seconds=AWAY_S / 2)
     process = started(search)
@@ -141,7 +140,6 @@ def test_a_search_that_is_stopped_while_its_server_is_down_ends_soon_and_says_wh
     assert "Traceback" not in said(search)
 
 
-@pytest.mark.xfail(strict=True, reason="the cancellation of psycopg, the heart and the last try wait 5 s each")
 def test_a_search_that_is_stopped_while_its_server_is_silent_ends_soon(server, proxy, tmp_path):
     search = search_of(server.create_database(proxy.port), tmp_path, seconds=0.5, trials=60)
     process = started(search)
@@ -154,7 +152,6 @@ def test_a_search_that_is_stopped_while_its_server_is_silent_ends_soon(server, p
     assert (code, took_s < 5) == (130, True), f"{took_s:.1f} s: {said(search)}"
 
 
-@pytest.mark.xfail(strict=True, reason="SQLITE_WAIT_S, of the write, the heart and the last try, adds up")
 def test_a_search_that_is_stopped_while_its_file_is_locked_ends_soon(tmp_path):
     search = search_of(f"sqlite:///{tmp_path}/nas.db", tmp_path, seconds=0.5, trials=60)
     process = started(search)
@@ -191,9 +188,6 @@ def test_a_network_that_cuts_connections_again_and_again_costs_nothing(server, p
     require_unhurt(search, process)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ConnectionTimeout does not count as Away; pool_pre_ping waits without a watchdog"
-)
 @pytest.mark.parametrize("silence", ["blackhole", "half-open"])
 def test_a_server_that_falls_silent_counts_as_away_until_it_answers(server, proxy, silence, tmp_path):
     """Nothing is closed and nothing is refused: only no answer comes."""

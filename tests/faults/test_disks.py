@@ -37,9 +37,6 @@ def nas(folder, *arguments):
 # -- full -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a disk without any room is 'disk I/O error' to SQLite, which the hints do not know"
-)
 def test_a_full_disk_is_one_clear_line_and_the_same_command_goes_on_once_there_is_room(tmp_path):
     with small_disk("2m", tmp_path / "disk") as disk:
         search = Search(f"sqlite:///{disk}/nas.db", tmp_path, trials=12)
@@ -82,9 +79,6 @@ def test_a_disk_that_fills_while_a_search_runs_ends_it_and_loses_no_written_resu
         assert ledger.faults(search) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a disk without any room is 'disk I/O error' to SQLite, which the hints do not know"
-)
 def test_a_disk_that_is_full_from_the_start_is_one_clear_line_and_then_a_search(tmp_path):
     with small_disk("1m", tmp_path / "disk") as disk:
         search = Search(f"sqlite:///{disk}/nas.db", tmp_path)
@@ -231,10 +225,10 @@ def places(path):
         "magic",
         "page size",
         "schema",
-        pytest.param("trials", marks=pytest.mark.xfail(strict=True, reason="the lease is written before it is found")),
+        "trials",
         "evaluations",
         "text",
-        pytest.param("brace", marks=pytest.mark.xfail(strict=True, reason="a JSONDecodeError surfaces")),
+        "brace",
         "unused",
     ],
 )

@@ -88,7 +88,6 @@ def require_same(search, calm, at, nth):
     assert search.evaluated() == calm.evaluated(), f"{at} {nth}"
 
 
-@pytest.mark.xfail(strict=True, reason="SqlStore.wishes lets Away out of Study.jobs, which ends the search")
 @pytest.mark.parametrize(
     ("at", "objectives"), [("commit", TWO), ("execute", ONE)], ids=["commit, two objectives", "execute, one objective"]
 )
@@ -107,9 +106,6 @@ def test_a_call_that_fails_once_changes_nothing_of_a_search(searched, at, object
     assert nth > 6
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a start that failed leaves its own lease, which refuses the next start of this process"
-)
 @pytest.mark.parametrize("at", ["commit", "execute"])
 def test_a_call_that_fails_while_a_search_opens_its_study_is_one_line_and_the_same_command_goes_on(
     searched, at, monkeypatch, locked
@@ -147,7 +143,6 @@ def finish(study, job):
     study.handle(Finished(job.number, job.attempt, {"accuracy": value}, 1.0, "here"))
 
 
-@pytest.mark.xfail(strict=True, reason="Outbox forgets the key of a batch in doubt: its trials are begun a second time")
 @pytest.mark.parametrize("wanted", [1, 2], ids=["as many jobs as before", "more jobs than before"])
 def test_jobs_whose_beginning_was_written_but_answered_by_an_error_are_begun_once(
     searched, wanted, monkeypatch, locked
@@ -173,7 +168,6 @@ def test_jobs_whose_beginning_was_written_but_answered_by_an_error_are_begun_onc
     assert ledger.faults(searched) == []
 
 
-@pytest.mark.xfail(strict=True, reason="SqlStore.wishes lets Away out of Study.jobs, which ends the search")
 @pytest.mark.parametrize("at", ["commit", "execute"])
 def test_a_call_that_fails_with_several_jobs_in_flight_begins_none_twice(searched, at, monkeypatch, locked):
     for nth in points():

@@ -248,7 +248,6 @@ def _once(look):
     return lambda study: None if looked else (looked.append(1), look(study))[0]
 
 
-@pytest.mark.xfail(strict=False, reason="races in opening.sweep and schema.bring_up; not every try meets them")
 @pytest.mark.parametrize("turn", range(TRIES))
 @pytest.mark.parametrize("studies", ["aab", "aabb"], ids=["two and one", "two and two"])
 def test_processes_that_make_a_database_and_its_studies_at_once_get_one_driver_each(database, studies, turn, tmp_path):
@@ -271,7 +270,6 @@ def test_processes_that_make_a_database_and_its_studies_at_once_get_one_driver_e
     assert [racer.exitcode for racer in racers] == [0] * len(racers)
 
 
-@pytest.mark.xfail(strict=True, reason="opening.sweep deletes the row of a driver that was faster")
 def test_a_study_that_another_process_took_in_between_is_not_taken_from_it(database, tmp_path, monkeypatch):
     """Optuna's study is made by this process; before ours is written, another one has made and drives it."""
     from nas.store import opening

@@ -209,5 +209,7 @@ def test_a_large_study_is_loaded_within_seconds(space):
 
 
 def test_an_unknown_sampler_names_the_known_ones(space):
-    with pytest.raises(InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, evolution, tpe, nsga2, random"):
+    with pytest.raises(
+        InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, evolution, tpe, nsga2, random"
+    ):
         make_sampler("tpee", space, objectives_from(["accuracy:max"]), 0)
