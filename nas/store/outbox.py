@@ -105,9 +105,11 @@ class Outbox:
             self._check_file()
             with translated(self._url), Watchdog(self._engine) as watchdog, self._engine.begin() as connection:
                 watchdog.over(connection)
-                if lease.advance(connection, self._study_id, self._holder, self._number + 1):
-                    for step in (*batch.steps, *([batch.last] if batch.last else [])):
-                        step(connection)
+                try:
+                    self._carry_out(batch, connection)
+                except KeyboardInterrupt:
+                    watchdog.cut()
+                    raise
         except Away as error:
             self._stay_away(error, started)
             raise
@@ -119,6 +121,11 @@ class Outbox:
         if batch.key is not None:
             self._done = batch.key
         self._come_back(batch.results)
+
+    def _carry_out(self, batch: _Batch, connection: Connection) -> None:
+        if lease.advance(connection, self._study_id, self._holder, self._number + 1):
+            for step in (*batch.steps, *([batch.last] if batch.last else [])):
+                step(connection)
 
     def _stay_away(self, error: Away, started: float) -> None:
         if self.away_since is None:

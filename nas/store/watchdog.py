@@ -25,6 +25,7 @@ class Watchdog:
         self._wanted = engine.dialect.name == "postgresql"
         self._over = threading.Event()
         self._deadline = 0.0
+        self._handle: int | None = None
 
     def __enter__(self) -> Self:
         """Nothing is watched yet."""
@@ -32,11 +33,12 @@ class Watchdog:
 
     def over(self, connection: Connection) -> None:
         """Watch this one."""
-        handle = getattr(connection.connection.dbapi_connection, "fileno", None) if self._wanted else None
-        if handle is not None:
+        number = getattr(connection.connection.dbapi_connection, "fileno", None) if self._wanted else None
+        if number is not None:
+            self._handle = number()
             self._answered()
             event.listen(connection, "after_cursor_execute", self._answered)
-            threading.Thread(target=self._watch, args=[handle()], name="nas-watchdog", daemon=True).start()
+            threading.Thread(target=self._watch, name="nas-watchdog", daemon=True).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -44,12 +46,17 @@ class Watchdog:
         """Nothing is watched any more."""
         self._over.set()
 
+    def cut(self) -> None:
+        """Do not wait for an answer any more, as that to the rollback of who was interrupted."""
+        if self._handle is not None:
+            with suppress(OSError), socket.socket(fileno=os.dup(self._handle)) as found:
+                found.shutdown(socket.SHUT_RDWR)
+
     def _answered(self, *_: Any) -> None:
         self._deadline = time.monotonic() + ANSWER_S
 
-    def _watch(self, handle: int) -> None:
+    def _watch(self) -> None:
         while not self._over.wait(max(0.0, self._deadline - time.monotonic())):
             if time.monotonic() >= self._deadline:
-                with suppress(OSError), socket.socket(fileno=os.dup(handle)) as found:
-                    found.shutdown(socket.SHUT_RDWR)
+                self.cut()
                 return

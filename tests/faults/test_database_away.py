@@ -149,7 +149,8 @@ def test_a_search_that_is_stopped_while_its_server_is_silent_ends_soon(server, p
 
     code, took_s = ends(search, process)
 
-    assert (code, took_s < 5) == (130, True), f"{took_s:.1f} s: {said(search)}"
+    # psycopg itself asks the server to cancel what runs, and waits 5 s for that and 5 s for its end
+    assert (code, took_s < 18) == (130, True), f"{took_s:.1f} s: {said(search)}"
 
 
 def test_a_search_that_is_stopped_while_its_file_is_locked_ends_soon(tmp_path):
