@@ -419,7 +419,7 @@ class TestDamage:
     def database(self, tmp_path):
         return f"sqlite:///{tmp_path}/nas.db"
 
-    @pytest.mark.parametrize("table", ["trial_user_attributes", "trial_intermediate_values"])
+    @pytest.mark.parametrize("table", ["trial_user_attributes", "trial_params"])
     def test_a_damaged_page_that_nobody_reads_is_found(self, studied, tmp_path, table):
         damage(tmp_path / "nas.db", table)
 
