@@ -20,11 +20,12 @@ from nas.objectives import Objective, front
 from nas.proposing import Proposer
 from nas.samplers import Sampler
 from nas.space import Genome
-from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish
+from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish, WishTaken
 from nas.trial import Source, State, Trial
 from nas.wishes import granted
 
 ATTEMPTS = 3  # a candidate that loses its worker so often is failed
+FILLS = 200  # ways to fill in what an enqueued trial leaves open
 RETRIES = 1  # of an evaluation that failed for what may have passed by then
 
 
@@ -74,11 +75,13 @@ class Study:
         self._drafts: list[_Draft] = []
         self._in_doubt = False
         self._wishes: list[Wish] = []
+        self._wished_for = -1  # highest number of an enqueued trial: that and those below are taken
         self._retried: set[int] = set()
         self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(pricing)}
         self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.state is not State.RUNNING]
         self._unfinished = [trial for trial in self.trials.values() if trial.state is State.RUNNING]
         self._stopped = {trial.number for trial in self._unfinished} if store.clean else set()
+        self._highest = max(self.trials, default=-1)
         self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
             self._proposer.saw(trial.digest)
@@ -104,12 +107,14 @@ class Study:
             trials = [dataclasses.replace(trial, number=numbers + index) for index, (trial, _) in enumerate(taken)]
             try:
                 values = [self._values(trial) for trial in trials]
-                self._store.record(self.space, trials, values, [known for _, known in taken])
+                excesses = [self._excesses(trial.metrics) for trial in trials]
+                self._store.record(self.space, trials, values, excesses, [known for _, known in taken])
             except NumbersTaken as signal:
                 numbers = signal.first
             else:
                 break
         self.trials.update({trial.number: trial for trial in trials})
+        self._highest = max(self.trials)
         self.finished += trials
         self._sampler.load((trial.genome, self._values(trial)) for trial in trials)
         return len(trials)
@@ -162,6 +167,8 @@ class Study:
         except Away:
             self._in_doubt = True  # the very same may have been written: nothing is added to it
             return []
+        finally:
+            self._take_overruled()
         self._in_doubt = False
         drafts, self._drafts = self._drafts, []
         return [self._job(draft) for draft in drafts]
@@ -174,8 +181,17 @@ class Study:
                 self._store.begin(self.space, new, again)
             except NumbersTaken as signal:
                 self._renumber(signal.first)
+            except WishTaken as signal:
+                self._leave(signal.number)
             else:
                 return
+
+    def _leave(self, number: int) -> None:
+        """Somebody else runs this enqueued trial."""
+        for draft in [draft for draft in self._drafts if draft.wished and draft.trial.number == number]:
+            self._drafts.remove(draft)
+            if draft.handle is not None:
+                self._sampler.tell(draft.handle, None)
 
     def _renumber(self, first: int) -> None:
         for draft in self._drafts:
@@ -184,7 +200,9 @@ class Study:
                 first += 1
 
     def _draft(self, count: int) -> None:
-        self._wishes += self._store.wishes()
+        found = self._store.wishes()
+        self._wishes += found
+        self._wished_for = max(self._wished_for, *(wish.number for wish in found), -1)
         while len(self._drafts) < count:
             draft = self._again() or self._wished() or self._new()
             if draft is None:
@@ -207,7 +225,7 @@ class Study:
         while self._wishes:
             wish = self._wishes.pop(0)
             try:
-                priced = self.pricing.price(granted(self.space, wish.params, self._rng))
+                priced = self._filled(wish)
             except (SpaceError, ArchitectureError) as error:
                 self._store.refuse(wish, f"not in the space: {error}")
                 continue
@@ -223,6 +241,14 @@ class Study:
                 return _Draft(self._trial(wish.number, priced, digest, "enqueued"), handle, wished=True)
         return None
 
+    def _filled(self, wish: Wish) -> Priced:
+        """With what was left open drawn, within the limits and new where that is found."""
+        for _ in range(FILLS):
+            priced = self.pricing.price(granted(self.space, wish.params, self._rng))
+            if not priced.excess and not self._proposer.knows(self.space.identity(priced.candidate)):
+                break
+        return priced
+
     def _new(self) -> _Draft | None:
         fresh = [draft for draft in self._drafts if draft.handle is not None]
         if self.exhausted or self._counted + len(fresh) >= self.plan.trials:
@@ -236,7 +262,7 @@ class Study:
 
     @property
     def _next_number(self) -> int:
-        return max(self.trials, default=-1) + 1
+        return max(self._wished_for, self._highest) + 1
 
     def _trial(self, number: int, priced: Priced, digest: str, origin: str) -> Trial:
         return Trial(
@@ -258,6 +284,7 @@ class Study:
     def _job(self, draft: _Draft) -> Job:
         trial = draft.trial
         self.trials[trial.number] = trial
+        self._highest = max(self._highest, trial.number)
         if draft.handle is not None:
             self._handles[trial.number] = draft.handle
             self._counted += 1
@@ -290,13 +317,22 @@ class Study:
 
     def flush(self) -> bool:
         """Write what was told; False while results wait for a database that is away. Raises: StoreError, Terminated."""
-        written = self._store.flush()
+        try:
+            written = self._store.flush()
+        finally:
+            self._take_overruled()
         if (self.away_s or 0.0) > PATIENCE_S and self.running == self.waiting:
             raise StoreError(
                 f"the database has been away for {self.away_s:.0f} s and nothing runs any more; {self.pending} "
                 f"result(s) could not be written: the same command goes on from their checkpoints"
             )
         return written
+
+    def _take_overruled(self) -> None:
+        """Trials that somebody else had ended before we did: their word stands."""
+        for trial in self._store.overruled():
+            self.trials[trial.number] = trial
+            self.finished = [trial if other.number == trial.number else other for other in self.finished]
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}

@@ -22,6 +22,11 @@ def granted(space: Space, params: Mapping[str, Any], rng: random.Random) -> Geno
         if path not in genes:
             raise SpaceError(f"no gene is called {path!r}")
     wanted = {genes[path]: space.genes[genes[path]].index(label) for path, label in params.items()}
+    for index in [*wanted]:  # what was asked for is switched on, unless it was asked for otherwise
+        gene = space.genes[index]
+        while gene.parent is not None and gene.when is not None:
+            wanted.setdefault(gene.parent, gene.when)
+            gene = space.genes[gene.parent]
     for _ in range(FILLS):
         options = list(space.fill(space.sample(rng), rng))
         for index, option in wanted.items():

@@ -28,6 +28,7 @@ from nas.trial import Source, State, Trial
 
 ENDED = {TrialState.COMPLETE: State.COMPLETE, TrialState.PRUNED: State.PRUNED, TrialState.FAIL: State.FAIL}
 ORIGIN = "optuna"
+NOT_FINITE = "its values are not finite"  # what is complete for Optuna is then failed for us
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +66,8 @@ def take_in(
 
 
 def require_fit(connection: Connection, study_id: int, space: Space, name: str) -> None:
-    """Raises: InputError when a study has trials and none of them is a candidate of the space."""
-    query = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
+    """Raises: InputError when a study has trials that ended and none of them is a candidate of the space."""
+    query = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id, TRIALS.c.state.in_(list(ENDED)))
     reasons = []
     for foreign in read_foreign(connection, study_id, set(connection.execute(query).scalars())):
         try:
@@ -92,6 +93,8 @@ def _adopt(
     adopted: list[tuple[int, Trial]] = []
     misfits: dict[int, str] = {}
     for foreign in new:
+        if not foreign.params and foreign.state is TrialState.FAIL:
+            continue  # it says nothing, as one that was enqueued and refused
         try:
             adopted.append((foreign.trial_id, _trial(foreign, pricing, objectives)))
         except (SpaceError, ArchitectureError) as error:
@@ -112,7 +115,7 @@ def _ended(
     connection: Connection, trial_id: int, trial: Trial, foreign: Foreign, objectives: Sequence[Objective]
 ) -> Trial:
     """A running trial of ours that somebody ended through Optuna."""
-    state, metrics, reason = _outcome(foreign, objectives)
+    state, metrics, reason = outcome(foreign, objectives)
     trial = trial.moved(state, metrics={**trial.metrics, **metrics}, reason=reason, source=Source.ADOPTED)
     this = (tables.evaluations.c.trial_id == trial_id) & (tables.evaluations.c.attempt == trial.attempt)
     values = {**rows.progress(trial), "source": trial.source.value}
@@ -123,7 +126,7 @@ def _ended(
 def _trial(foreign: Foreign, pricing: Pricing, objectives: Sequence[Objective]) -> Trial:
     space = pricing.space
     priced = pricing.price(space.genome(_active(space, foreign.params)))
-    state, metrics, reason = _outcome(foreign, objectives)
+    state, metrics, reason = outcome(foreign, objectives)
     return Trial(
         number=foreign.number,
         genome=priced.genome,
@@ -149,12 +152,13 @@ def _active(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     return {path: label for path, label in params.items() if path in used}
 
 
-def _outcome(foreign: Foreign, objectives: Sequence[Objective]) -> tuple[State, dict[str, float], str]:
+def outcome(foreign: Foreign, objectives: Sequence[Objective]) -> tuple[State, dict[str, float], str]:
+    """Where it ended, its values by objective, and why it failed."""
     state = ENDED[foreign.state]
     if state is not State.COMPLETE:
         return state, {}, "it failed where Optuna ran it" if state is State.FAIL else ""
     if len(foreign.values) != len(objectives) or None in foreign.values:
-        return State.FAIL, {}, "its values are not finite"
+        return State.FAIL, {}, NOT_FINITE
     named = zip(objectives, foreign.values, strict=True)
     return state, {objective.name: float(value) for objective, value in named if value is not None}, ""
 

@@ -27,6 +27,14 @@ class NumbersTaken(Exception):
         self.first = first
 
 
+class WishTaken(Exception):
+    """An enqueued trial does not wait any more: somebody else took it; nothing was written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"trial {number} does not wait any more")
+        self.number = number
+
+
 @dataclasses.dataclass(frozen=True)
 class Wish:
     """A trial that somebody enqueued: its number and the parameters that it shall have, maybe not all of them."""
@@ -89,14 +97,19 @@ class Store(Protocol):
     def begin(self, space: Space, new: Sequence[Trial], again: Sequence[Trial]) -> None:
         """Write new running trials, and another attempt of others, with all that waits.
 
-        Raises: NumbersTaken, Away: then nothing of it was written.
+        Raises: NumbersTaken, WishTaken, Away: then nothing of it was written.
         """
 
     def refuse(self, wish: Wish, reason: str) -> None:
         """An enqueued trial that cannot be run."""
 
     def record(
-        self, space: Space, trials: Sequence[Trial], values: Sequence[Sequence[float]], known: Sequence[Known]
+        self,
+        space: Space,
+        trials: Sequence[Trial],
+        values: Sequence[Sequence[float]],
+        excesses: Sequence[Mapping[str, float]],
+        known: Sequence[Known],
     ) -> None:
         """Write complete trials whose metrics are known from elsewhere. Raises: NumbersTaken, Away."""
 
@@ -108,6 +121,9 @@ class Store(Protocol):
 
     def finish(self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float]) -> None:
         """End a trial with its objective values, if it has any; `excesses` above 0 break limits."""
+
+    def overruled(self) -> Sequence[Trial]:
+        """Trials that others had ended when we did, as they stand now; each is told once."""
 
     def flush(self) -> bool:
         """Write what waits, if it is time; whether nothing waits any more. Raises: StoreError, Terminated."""
@@ -141,7 +157,12 @@ class MemoryStore:
         """Nothing."""
 
     def record(
-        self, space: Space, trials: Sequence[Trial], values: Sequence[Sequence[float]], known: Sequence[Known]
+        self,
+        space: Space,
+        trials: Sequence[Trial],
+        values: Sequence[Sequence[float]],
+        excesses: Sequence[Mapping[str, float]],
+        known: Sequence[Known],
     ) -> None:
         """Nothing."""
 
@@ -153,6 +174,10 @@ class MemoryStore:
 
     def finish(self, trial: Trial, values: Sequence[float] | None, excesses: Mapping[str, float]) -> None:
         """Nothing."""
+
+    def overruled(self) -> Sequence[Trial]:
+        """Nothing."""
+        return ()
 
     def flush(self) -> bool:
         """Nothing waits."""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, RowMapping, delete, select, text, update
 from nas.errors import NasError, StoreError
 from nas.objectives import objectives_from
 from nas.store import tables
+from nas.store.adopting import NOT_FINITE
 from nas.store.database import connect
 from nas.store.files import File, broken_files
 from nas.store.optuna_rows import TRIALS, VALUES
@@ -153,7 +154,7 @@ def _numbers(read: _Read) -> Iterator[Finding]:
 def _one_state(read: _Read) -> Iterator[Finding]:
     for trial_id, trial in read.theirs.items():
         attempts = read.attempts.get(trial_id)
-        if trial_id not in read.ours or not attempts:
+        if trial_id not in read.ours or not attempts or _not_finite(attempts):
             continue
         ours, theirs = attempts[-1]["state"], STATE.get(trial.state)
         if theirs is None and ours not in OPEN:
@@ -162,12 +163,23 @@ def _one_state(read: _Read) -> Iterator[Finding]:
             yield Finding("a trial is in one state", trial.number, f"{ours} for us, {theirs} for Optuna")
 
 
+def _not_finite(attempts: Sequence[RowMapping]) -> bool:
+    """Complete for Optuna, and taken in as failed."""
+    return bool(attempts) and attempts[-1]["reason"] == NOT_FINITE
+
+
+def _ended_elsewhere(trial: Any, attempts: Sequence[RowMapping]) -> bool:
+    """A trial that our driver left running and somebody ended through Optuna: the next search takes that in."""
+    return bool(attempts) and trial.state in STATE and attempts[-1]["state"] == State.RUNNING.value
+
+
 def _one_winner(read: _Read) -> Iterator[Finding]:
     promise = "a complete trial has one complete evaluation, any other none"
     for trial_id, trial in read.theirs.items():
         winners = sum(attempt["state"] == State.COMPLETE.value for attempt in read.attempts.get(trial_id, ()))
-        wanted = int(trial.state is TrialState.COMPLETE)
-        if trial_id in read.ours and winners != wanted:
+        attempts = read.attempts.get(trial_id, [])
+        wanted = int(trial.state is TrialState.COMPLETE and not _not_finite(attempts))
+        if trial_id in read.ours and winners != wanted and not _ended_elsewhere(trial, attempts):
             yield Finding(promise, trial.number, f"{winners} complete evaluation(s), {wanted} expected")
 
 
@@ -188,7 +200,10 @@ def _values(read: _Read) -> Iterator[Finding]:
     objectives = objectives_from(json.loads(read.row["settings"])["objectives"])
     promise = "the values of a complete trial are finite and the same for Optuna and for us"
     for trial_id, trial in read.theirs.items():
-        if trial.state is not TrialState.COMPLETE or trial_id not in read.attempts:
+        attempts = read.attempts.get(trial_id, [])
+        if trial.state is not TrialState.COMPLETE or not attempts or _not_finite(attempts):
+            continue
+        if _ended_elsewhere(trial, attempts):
             continue
         metrics = json.loads(read.attempts[trial_id][-1]["metrics"])
         ours = [metrics.get(objective.name) for objective in objectives]
@@ -301,9 +316,12 @@ def _files(read: _Read) -> list[File]:
     folders: dict[Path, tuple[int, bool]] = {}
     for trial_id, attempts in read.attempts.items():
         last = attempts[-1]
-        if last["checkpoint"] and last["source"] == Source.TRAINED.value and trial_id in read.theirs:
+        if last["checkpoint"] and trial_id in read.theirs:
             is_open = read.theirs[trial_id].state is TrialState.RUNNING
             folders[Path(last["checkpoint"])] = last["number"], is_open
+    for root in {folder.parent for folder in folders}:  # also of trials whose evaluations are gone
+        for trial in read.theirs.values():
+            folders.setdefault(root / str(trial.number), (trial.number, False))
     return [] if read.driven else broken_files(read.row["name"], folders)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 from optuna.storages._rdb import models
+from optuna.trial import TrialState
 from sqlalchemy import Connection, delete, func, select, update
 
 from nas.errors import InputError, StoreError
@@ -55,7 +56,11 @@ def _summary(connection: Connection, row: Any) -> Summary:
     counts = {found.state.name.lower(): found[1] for found in connection.execute(query)}
     objectives = objectives_from(json.loads(row["settings"])["objectives"])
     extreme = func.max if objectives[0].maximize else func.min
-    values = select(extreme(VALUES.c.value)).join(TRIALS).where(this, VALUES.c.objective == 0)
+    values = (
+        select(extreme(VALUES.c.value))
+        .join(TRIALS)
+        .where(this, VALUES.c.objective == 0, TRIALS.c.state == TrialState.COMPLETE)
+    )
     driver = driver_of(row)
     return Summary(
         row["name"],

@@ -21,7 +21,7 @@ from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, tables
 from nas.store.database import connect, hurry, optuna_storage
-from nas.store.optuna_rows import STUDIES, TRIALS
+from nas.store.optuna_rows import STUDIES, TRIALS, USER_ATTRS
 from nas.store.sql import SqlStore
 from nas.store.trouble import translated
 from nas.trial import State
@@ -58,6 +58,9 @@ def open_study(
                 anew = made and not _taken(connection, study_id)
                 sweep(connection, new=study_id if anew else None)
                 found = _row(connection, study_id)
+                if found is not None and _is_another(connection, study_id):
+                    sweep(connection, new=study_id)
+                    found = None
                 if found is not None:
                     _take_over(connection, found, dict(settings), space.digest, holder)
                 else:
@@ -95,6 +98,19 @@ def sweep(connection: Connection, new: int | None = None) -> None:
     connection.execute(delete(evaluations).where(gone))
     connection.execute(delete(tables.trials).where(tables.trials.c.study_id.not_in(alive)))
     connection.execute(delete(studies).where(studies.c.study_id.not_in(alive)))
+
+
+def _is_another(connection: Connection, study_id: int) -> bool:
+    """Whether Optuna deleted our study and made one of its id and name: then no trial bears the digest we wrote."""
+    trials = tables.trials
+    written = (USER_ATTRS.c.trial_id == trials.c.trial_id) & (USER_ATTRS.c.key == "digest")
+    query = (
+        select(trials.c.digest, USER_ATTRS.c.value_json)
+        .outerjoin(USER_ATTRS, written)
+        .where(trials.c.study_id == study_id, trials.c.origin != adopting.ORIGIN)
+    )
+    found = list(connection.execute(query))
+    return bool(found) and not any(text is not None and json.loads(text) == digest for digest, text in found)
 
 
 def _optunas(storage: RDBStorage, name: str, objectives: Sequence[Objective]) -> tuple[optuna.Study, bool]:

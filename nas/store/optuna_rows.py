@@ -106,9 +106,14 @@ def insert_running(connection: Connection, study_id: int, new: Sequence[NewTrial
 
 
 def insert_ended(
-    connection: Connection, study_id: int, new: Sequence[NewTrial], values: Sequence[Sequence[float]], columns: Columns
+    connection: Connection,
+    study_id: int,
+    new: Sequence[NewTrial],
+    values: Sequence[Sequence[float]],
+    excesses: Sequence[Mapping[str, float]],
+    columns: Columns,
 ) -> list[int]:
-    """Complete trials with their objective values; returns their ids."""
+    """Complete trials with their objective values and constraints; returns their ids."""
     now = _now()
     rows = [
         {
@@ -122,8 +127,9 @@ def insert_ended(
     ]
     ids = _insert_trials(connection, rows)
     _insert_params(connection, dict(zip(ids, new, strict=True)), columns)
-    for trial_id, found in zip(ids, values, strict=True):
+    for trial_id, found, limits in zip(ids, values, excesses, strict=True):
         _insert_values(connection, trial_id, found)
+        _insert_constraints(connection, trial_id, limits)
     return ids
 
 
@@ -213,11 +219,15 @@ def finish(
         return False
     if values is not None:
         _insert_values(connection, trial_id, values)
+    _insert_constraints(connection, trial_id, excesses)
+    _insert_attrs(connection, USER_ATTRS, trial_id, attrs)
+    return True
+
+
+def _insert_constraints(connection: Connection, trial_id: int, excesses: Mapping[str, float]) -> None:
     if excesses:
         both = {f"constraints:{name}": value for name, value in excesses.items()}
         _insert_attrs(connection, SYSTEM_ATTRS, trial_id, {**both, "constraints": list(excesses.values())})
-    _insert_attrs(connection, USER_ATTRS, trial_id, attrs)
-    return True
 
 
 def _insert_values(connection: Connection, trial_id: int, values: Sequence[float]) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from nas.errors import StoreError
 from nas.store import lease
-from nas.store.base import Away, NumbersTaken
+from nas.store.base import Away, NumbersTaken, WishTaken
 from nas.store.trouble import redact, translated
 from nas.store.watchdog import Watchdog
 
@@ -82,7 +82,7 @@ class Outbox:
         been written by then, and counts as written. Raises: Away, Lost, NumbersTaken, StoreError.
         """
         if self._sealed is not None:
-            with suppress(NumbersTaken):  # what is left is written below
+            with suppress(NumbersTaken, WishTaken):  # what is left is written below
                 self._try()
         if last is None and not self._steps:
             return

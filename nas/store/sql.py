@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, update
 
 from nas.errors import StoreError
 from nas.feasible import Pricing
@@ -17,14 +18,14 @@ from nas.jobs import Metrics
 from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, optuna_rows, reusing, rows, tables
-from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Wish
-from nas.store.optuna_rows import TRIALS, NewTrial
+from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Wish, WishTaken
+from nas.store.optuna_rows import NewTrial
 from nas.store.outbox import Outbox
 from nas.store.reading import read_trials
 from nas.store.signs import Signs
 from nas.store.trouble import redact, translated
 from nas.store.watchdog import Watchdog
-from nas.trial import State, Trial
+from nas.trial import Source, State, Trial
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class SqlStore:
         self._trial_ids, self._attempts = dict[int, int](), dict[int, int]()
         self._waiting = dict[int, int]()  # enqueued trials that the study was told of: number to Optuna's id
         self._columns: optuna_rows.Columns = {}
+        self._known: tuple[str, ...] = ()
+        self._overruled = dict[int, Trial]()
         self._steps = dict[tuple[int, int], float]()  # intermediate values held back, by Optuna's id and epochs
         self._curves = dict[int, Trial]()
         self._written = time.monotonic()
@@ -75,7 +78,7 @@ class SqlStore:
 
     def load(self, pricing: Pricing) -> Sequence[Trial]:
         """All trials by number; those that others wrote become ours here. Raises: StoreError."""
-        self._columns = optuna_rows.columns_of(pricing.space.genes)
+        self._columns, self._known = optuna_rows.columns_of(pricing.space.genes), pricing.known
         found: list[tuple[int, Trial]] = []
 
         def step(connection: Connection) -> None:
@@ -123,10 +126,15 @@ class SqlStore:
         self._attempts.update({trial.number: trial.attempt for trial in (*new, *again)})
 
     def record(
-        self, space: Space, trials: Sequence[Trial], values: Sequence[Sequence[float]], known: Sequence[Known]
+        self,
+        space: Space,
+        trials: Sequence[Trial],
+        values: Sequence[Sequence[float]],
+        excesses: Sequence[Mapping[str, float]],
+        known: Sequence[Known],
     ) -> None:
         """Optuna's rows and ours, complete at once."""
-        self._write(functools.partial(self._insert_complete, space, trials, values, known), "record")
+        self._write(functools.partial(self._insert_complete, space, trials, values, excesses, known), "record")
 
     def refuse(self, wish: Wish, reason: str) -> None:
         """Optuna shows it as failed."""
@@ -154,6 +162,11 @@ class SqlStore:
         self._curves.pop(trial.number, None)
         self._take_reports()
         self._outbox.add(functools.partial(self._end, trial, values, dict(excesses)), results=1)
+
+    def overruled(self) -> Sequence[Trial]:
+        """Told once."""
+        found, self._overruled = list(self._overruled.values()), {}
+        return found
 
     def flush(self) -> bool:
         """Reports alone wait for HOLD_S. Raises: StoreError, Lost, Terminated when somebody asked for the end."""
@@ -225,7 +238,7 @@ class SqlStore:
             if trial.number in ids and not optuna_rows.begin_waiting(
                 connection, ids[trial.number], _new(space, trial), self._columns
             ):
-                raise StoreError(f"trial {trial.number} does not wait any more: somebody else took it")
+                raise WishTaken(trial.number)
         if new:
             fresh = [_new(space, trial) for trial in new]
             inserted = optuna_rows.insert_running(connection, self._study_id, fresh, self._columns)
@@ -237,12 +250,13 @@ class SqlStore:
         space: Space,
         trials: Sequence[Trial],
         values: Sequence[Sequence[float]],
+        excesses: Sequence[Mapping[str, float]],
         known: Sequence[Known],
         connection: Connection,
     ) -> None:
         self._check_numbers(connection, trials)
         new = [_new(space, trial, reused=before.evaluation) for trial, before in zip(trials, known, strict=True)]
-        inserted = optuna_rows.insert_ended(connection, self._study_id, new, values, self._columns)
+        inserted = optuna_rows.insert_ended(connection, self._study_id, new, values, excesses, self._columns)
         ids = dict(zip((trial.number for trial in trials), inserted, strict=True))
         origins = {trial.number: before.evaluation for trial, before in zip(trials, known, strict=True)}
         self._insert_ours(connection, trials, ids, origins)
@@ -289,10 +303,19 @@ class SqlStore:
         state, trial_id = STATES[trial.state], self._trial_ids[trial.number]
         row = rows.progress(trial)
         if not optuna_rows.finish(connection, trial_id, state, values, excesses, attrs):
-            theirs = connection.execute(select(TRIALS.c.state).where(TRIALS.c.trial_id == trial_id)).scalar_one()
             log.warning("trial %d was ended by somebody else, whose word stands", trial.number)
-            row |= {"state": adopting.ENDED.get(theirs, State.FAIL).value, "reason": "ended by somebody else"}
+            trial = self._theirs(connection, trial_id, trial)
+            self._overruled[trial.number] = trial
+            row = {**rows.progress(trial), "source": trial.source.value}
         self._update(connection, trial, row)
+
+    def _theirs(self, connection: Connection, trial_id: int, trial: Trial) -> Trial:
+        (foreign,) = adopting.read_foreign(connection, self._study_id, {trial_id})
+        state, metrics, _ = adopting.outcome(foreign, self._objectives)
+        costs = {name: value for name, value in trial.metrics.items() if name in self._known}
+        return dataclasses.replace(
+            trial, state=state, metrics={**costs, **metrics}, reason="ended by somebody else", source=Source.ADOPTED
+        )
 
     def _update(self, connection: Connection, trial: Trial, row: Mapping[str, Any]) -> None:
         this = {"of_trial": self._trial_ids[trial.number], "of_attempt": trial.attempt}

@@ -293,22 +293,6 @@ def test_a_stock_sampler_goes_on_with_pruned_failed_and_complete_trials_of_ours(
     assert all(math.isfinite(value) for trial in study.best_trials for value in trial.values)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="each limit is two constraints to Optuna 5, and GPSampler wants one number of them"
-)
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_who_sets_the_constraints_by_name_goes_on_with_gaussian_processes(tmp_path, space):
-    url = f"sqlite:///{tmp_path}/nas.db"
-    written_by_the_store(url, space, ONE, CURVES, tmp_path)
-    study = optuna.load_study(storage=url, study_name="ours", sampler=stock("GPSampler"))
-
-    for _ in range(2):
-        trial = study.ask({gene.path: distribution(gene) for gene in space.genes})
-        trial.set_constraint("macs<=12", 0.0)
-        study.tell(trial, 0.5)
-
-
-@pytest.mark.xfail(strict=True, reason="reused trials are written without their constraints")
 def test_reused_trials_have_the_constraints_that_trained_ones_have(database, space, tmp_path):
     common = {
         "objectives": ["accuracy:max"], "costs": costs, "constraints": {"macs": "<= 12"}, "storage": database,

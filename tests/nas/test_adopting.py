@@ -202,7 +202,6 @@ def test_suggestions_of_genes_that_the_others_leave_unused_are_tolerated(databas
     assert {trial.source for trial in result.trials} == {Source.ADOPTED}
 
 
-@pytest.mark.xfail(strict=True, reason="require_fit asks waiting trials for their parameters")
 def test_a_study_that_only_has_enqueued_trials_so_far_is_taken_over(database, tmp_path):
     study = made_by_optuna(database, ONE)
     study.enqueue_trial({"layer0": "conv3"})
@@ -295,7 +294,6 @@ def test_when_somebody_ends_a_running_trial_through_optuna_their_word_stands_and
 
 
 @pytest.mark.parametrize("ending", ["complete", "fail"])
-@pytest.mark.xfail(strict=True, reason="our metrics are kept beside their state, and returned")
 def test_what_somebody_told_optuna_of_a_running_trial_is_what_we_keep_and_return(database, tmp_path, ending):
     told = {"values": 0.875} if ending == "complete" else {"state": TrialState.FAIL}
 
@@ -332,7 +330,6 @@ def test_a_trial_left_running_and_ended_through_optuna_is_not_run_again(database
     assert read_study(database, "s").trials == result.trials
 
 
-@pytest.mark.xfail(strict=True, reason="its folder is called nobody's, and --repair would delete its checkpoint")
 def test_the_checkpoint_of_a_trial_that_optuna_completed_belongs_to_it(database, tmp_path):
     interrupted(database, tmp_path)
     loaded(database).tell(0, 0.875)
@@ -342,7 +339,6 @@ def test_the_checkpoint_of_a_trial_that_optuna_completed_belongs_to_it(database,
     assert examine(database, "s").findings == ()
 
 
-@pytest.mark.xfail(strict=True, reason="only one of three checks tolerates it")
 def test_the_doctor_tolerates_that_somebody_ended_a_trial_that_nobody_drives(database, tmp_path):
     interrupted(database, tmp_path)
     loaded(database).tell(0, 0.875)
@@ -365,7 +361,6 @@ def test_infinite_values_of_optunas_count_as_failed_and_the_search_goes_on(datab
     assert max(trial.metrics.get("accuracy", 0.0) for trial in result.trials) <= 1
 
 
-@pytest.mark.xfail(strict=True, reason="the doctor takes the failed trial for one that Optuna completed")
 def test_infinite_values_of_optunas_are_no_broken_promise(database, tmp_path):
     study = made_by_optuna(database, ONE)
     add_complete(study, {"layer0": "skip", "layer1": "skip", "layer2": "skip", "depth": 1}, [math.inf])
@@ -374,7 +369,6 @@ def test_infinite_values_of_optunas_are_no_broken_promise(database, tmp_path):
     assert examine(database, "s").findings == ()
 
 
-@pytest.mark.xfail(strict=True, reason="the values of pruned trials count too")
 def test_the_best_of_a_study_is_that_of_its_complete_trials(database, tmp_path):
     run_by_optuna(made_by_optuna(database, ONE), 4, pruned=[0, 1])
     result = run(database, tmp_path, trials=5)
@@ -383,10 +377,7 @@ def test_the_best_of_a_study_is_that_of_its_complete_trials(database, tmp_path):
     assert summaries(database)[0].best == result.best.metrics["accuracy"]
 
 
-def test_a_study_deleted_and_made_anew_by_optuna_under_its_name_is_not_taken_for_ours(database, tmp_path, request):
-    if database.startswith("sqlite"):
-        reason = "SQLite gives the ids of the deleted study away again"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_a_study_deleted_and_made_anew_by_optuna_under_its_name_is_not_taken_for_ours(database, tmp_path):
     run(database, tmp_path, trials=3)
     optuna.delete_study(storage=database, study_name="s")
     run_by_optuna(made_by_optuna(database, ONE), 3)

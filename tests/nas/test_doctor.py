@@ -247,14 +247,9 @@ def test_a_broken_promise_is_found_with_its_trial_and_nothing_is_changed_by_look
     assert (contents(studied), files(tmp_path)) == before
 
 
-FOLDER = pytest.mark.xfail(
-    strict=True, reason="the folder of a trial that is there is called nobody's once its evaluation is gone"
-)
-
-
 @pytest.mark.parametrize(
     "what",
-    [pytest.param(what, marks=[FOLDER] * (what == "no evaluation")) for what in BROKEN if what not in MENDED],
+    [what for what in BROKEN if what not in MENDED],
 )
 def test_what_cannot_be_mended_safely_is_left_as_it_is_by_a_repair(studied, tmp_path, what):
     BROKEN[what][0](studied, tmp_path)
@@ -266,7 +261,7 @@ def test_what_cannot_be_mended_safely_is_left_as_it_is_by_a_repair(studied, tmp_
     assert (contents(studied), files(tmp_path), after) == before
 
 
-@pytest.mark.parametrize("what", [pytest.param(what, marks=[FOLDER] * ("orphan" in what)) for what in MENDED])
+@pytest.mark.parametrize("what", list(MENDED))
 def test_a_repair_does_what_it_says_and_no_more(studied, tmp_path, what):
     BROKEN[what][0](studied, tmp_path)
     broken, kept = contents(studied), files(tmp_path)

@@ -106,7 +106,6 @@ def test_a_study_of_the_same_name_starts_from_what_its_deleted_namesake_found_ou
     assert states(database) == [TrialState.COMPLETE] * 7
 
 
-@pytest.mark.xfail(strict=True, reason="their folders are called nobody's, and --repair would delete them")
 def test_the_checkpoints_of_reused_evaluations_of_a_namesake_belong_to_them(database, tmp_path):
     run(database, tmp_path, trials=3, **SAME)
     delete_study(database, "s")

@@ -23,9 +23,6 @@ from nas.wishes import granted
 WISH = {"layer0": "conv5", "layer1": "skip", "layer2": "conv5", "depth": 3}
 
 
-COLLIDES = pytest.mark.xfail(strict=True, reason="a new trial is given the number of an enqueued one: the search ends")
-
-
 class During:
     """An evaluation in the middle of which something is done once, and the search hears of it."""
 
@@ -118,7 +115,6 @@ def test_what_an_enqueued_trial_leaves_open_is_drawn(database, tmp_path, given):
     assert loaded(database).trials[1].params == found.candidate
 
 
-@COLLIDES
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -144,7 +140,6 @@ def test_what_cannot_be_run_is_failed_in_optuna_with_the_reason_and_never_evalua
 
 
 @pytest.mark.parametrize("count", [2, 3])
-@COLLIDES
 def test_enqueued_and_new_trials_are_handed_out_together(database, tmp_path, count):
     space, goals = own_space(), objectives_from(["accuracy:max"])
     run(database, tmp_path, trials=1)
@@ -181,7 +176,6 @@ def test_a_repeat_is_failed_in_optuna_with_the_reason(database, tmp_path):
         assert reason_of(database, number) == "a repeat: the study has this network already"
 
 
-@pytest.mark.xfail(strict=True, reason="refused trials of ours are told as trials of others that do not fit")
 def test_what_was_refused_is_not_called_a_trial_of_others_by_the_next_search(database, tmp_path):
     first, seen = run(database, tmp_path, trials=1), []
     loaded(database).enqueue_trial(first.trials[0].candidate)
@@ -192,7 +186,6 @@ def test_what_was_refused_is_not_called_a_trial_of_others_by_the_next_search(dat
     assert seen[0] == {}
 
 
-@pytest.mark.xfail(strict=True, reason="only one way of filling in what was left open is tried")
 def test_what_an_enqueued_trial_leaves_open_is_drawn_within_the_limits_and_new(database, tmp_path):
     limits = {"constraints": ["macs<=5"]}
     run(database, tmp_path, trials=1, **limits)
@@ -203,7 +196,6 @@ def test_what_an_enqueued_trial_leaves_open_is_drawn_within_the_limits_and_new(d
     assert states(database)[1] == TrialState.COMPLETE, reason_of(database, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="a trial that somebody else took ends the search")
 def test_an_enqueued_trial_that_somebody_else_takes_is_left_to_them(database, tmp_path):
     run(database, tmp_path, trials=1)
     for depth in (1, 3):
@@ -279,7 +271,6 @@ def test_a_wish_for_what_the_others_leave_unused_is_granted_without_it():
     assert genome == NESTED.canonical(genome)
 
 
-@pytest.mark.xfail(strict=True, reason="the gene that switches on what was asked for is drawn")
 def test_a_wish_for_a_gene_switches_on_what_it_belongs_to():
     kernel = next(gene.path for gene in NESTED.genes if gene.path.endswith("kernel"))
 
