@@ -147,7 +147,8 @@ def search(
             they are trials of this study, marked as reused, and do not count towards `trials`.
         watch: called with the study again and again, at least after every event.
 
-    Raises: InputError for anything wrong in the arguments, StoreError for the database.
+    Raises: InputError for anything wrong in the arguments, StoreError for the database, Terminated (no Exception) when
+    `nas studies stop` asked for the end.
     """
     check_packages()
     if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -204,7 +205,10 @@ def _facts(
     goals: Sequence[Objective], limits: Sequence[Limit], epochs: tuple[int, int], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
-    return _told({"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs, **settings})
+    ours = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs}
+    if taken := sorted(ours.keys() & settings.keys()):
+        raise InputError(f"settings: {', '.join(taken)} are said by arguments of their own")
+    return _told({**settings, **ours})
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, Any]:

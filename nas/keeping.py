@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.objectives import Objective
-from nas.trial import State, Trial
+from nas.trial import Source, State, Trial
 
 BEST = 5
 
@@ -29,6 +29,8 @@ class Keeper:
         if trial.state is not State.COMPLETE:
             self._delete(trial.number)
             return
+        if trial.source is not Source.TRAINED:
+            return  # its weights are another study's, or nobody's
         losses = [objective.loss(trial.metrics) for objective in self._objectives]
         before = {number for _, number in self._best} | self._front.keys() | {trial.number}
         self._best = sorted([*self._best, (losses, trial.number)])[:BEST]

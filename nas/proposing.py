@@ -36,7 +36,7 @@ class Proposer:
     def __init__(self, pricing: Pricing, sampler: Sampler, seed: int) -> None:
         self.rejected = {"over a limit": 0, "repeat": 0, "illegal": 0}
         self._pricing, self._space, self._sampler = pricing, pricing.space, sampler
-        self._rng = random.Random(seed)
+        self._rng = random.Random(f"proposer:{seed}")
         self._starts: list[Genome] = []
         self._seen: set[str] = set()
 

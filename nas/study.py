@@ -21,11 +21,9 @@ from nas.proposing import Proposer
 from nas.samplers import Sampler
 from nas.space import Genome
 from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish, WishTaken
-from nas.trial import Source, State, Trial
-from nas.wishes import granted
+from nas.trial import ATTEMPTS, Source, State, Trial
+from nas.wishes import FILLS, granted
 
-ATTEMPTS = 3  # a candidate that loses its worker so often is failed
-FILLS = 200  # ways to fill in what an enqueued trial leaves open
 RETRIES = 1  # of an evaluation that failed for what may have passed by then
 
 
@@ -71,7 +69,7 @@ class Study:
         self.exhausted = False
         self._sampler, self._store = sampler, store
         self._proposer = Proposer(pricing, sampler, plan.seed)
-        self._rng = random.Random(plan.seed)
+        self._rng = random.Random(f"study:{plan.seed}")
         self._drafts: list[_Draft] = []
         self._in_doubt = False
         self._wishes: list[Wish] = []
@@ -80,7 +78,7 @@ class Study:
         self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(pricing)}
         self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.state is not State.RUNNING]
         self._unfinished = [trial for trial in self.trials.values() if trial.state is State.RUNNING]
-        self._stopped = {trial.number for trial in self._unfinished} if store.clean else set()
+        self._stopped = {trial.number for trial in self._unfinished} - store.lost if store.clean else set()
         self._highest = max(self.trials, default=-1)
         self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
@@ -93,7 +91,10 @@ class Study:
         self._proposer.enqueue(genomes)
 
     def reuse(self) -> int:
-        """Take in what other studies found out with the same data and training; how many trials that made."""
+        """Take in what other studies found out with the same data and training; how many trials that made.
+
+        Raises: StoreError.
+        """
         taken: list[tuple[Trial, Known]] = []
         for known in self._store.reusable(self.plan.epochs[1]):
             priced = self._within(known)
@@ -148,13 +149,13 @@ class Study:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next job, or None; see `jobs`."""
+        """The next job, or None; see `jobs`. Raises: StoreError, Lost."""
         return next(iter(self.jobs(1)), None)
 
     def jobs(self, count: int) -> list[Job]:
         """Up to `count` next jobs, their trials written to the store together with all that waited.
 
-        Fewer when the study has all its trials, none is left, or the database is away.
+        Fewer when the study has all its trials, none is left, or the database is away. Raises: StoreError, Lost.
         """
         if self._store.away_s is not None and not self._store.flush():
             return []
@@ -300,6 +301,8 @@ class Study:
         trial = self.trials.get(event.number)
         if trial is None or trial.attempt != event.attempt or trial.state is not State.RUNNING:
             return
+        if any(waiting.number == event.number for waiting in self._unfinished):
+            return  # this attempt was lost, the next has not begun
         match event:
             case Reported(step=step, metrics=metrics):
                 trial = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})

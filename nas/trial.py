@@ -9,6 +9,8 @@ from typing import Any
 
 from nas.jobs import Budget
 
+ATTEMPTS = 3  # a trial that loses its worker so often is failed
+
 
 class State(enum.StrEnum):
     """Where a trial is; the words are Optuna's."""
@@ -35,10 +37,11 @@ class Trial:
     """One candidate of a study and what is known about it.
 
     Attributes:
-        number: from 0, in the order of dispatch.
+        number: from 0, in the order of dispatch, or as Optuna gave it.
         genome, candidate, digest: the candidate in three forms; equal networks have equal digests.
         state: running, complete, pruned or fail.
-        origin: who proposed it: a sampler's name, "random" for its random start, "start" for an enqueued one.
+        origin: who proposed it: a sampler's name, "random" for its random start, "start" for a starting point,
+            "enqueued", "reused", or "optuna" for one that another program ran.
         attempt: which attempt is or was the last, from 1.
         metrics: known costs from the start, measured metrics once complete.
         curve: metrics reported on the way, by step (epochs done).

@@ -80,7 +80,7 @@ def doctor(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Check that nothing is lost, double or left over. Reads only; exit code 1 when a promise is broken."""
+    """Check that nothing is lost, double or left over. Changes nothing; exit code 1 when a promise is broken."""
     from runners import study_commands
 
     raise typer.Exit(study_commands.doctor(study, storage, repair=repair, as_json=as_json, out=out))

@@ -75,6 +75,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "trials": len(result.trials),
         "complete": _in(result, State.COMPLETE),
         "failed": _in(result, State.FAIL),
+        "pruned": _in(result, State.PRUNED),
         "reused": sum(trial.source is Source.REUSED for trial in result.trials),
         "rejected": dict(result.rejected),
         "exhausted": result.exhausted,
@@ -117,6 +118,15 @@ def _counts(outcome: Outcome) -> str:
     result = outcome.result
     rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items() if count)
     text = f"{_in(result, State.COMPLETE)} trials complete, {_in(result, State.FAIL)} failed, {outcome.seconds:.0f} s"
+    more = [
+        f"{count} {what}"
+        for what, count in (
+            ("stopped early", _in(result, State.PRUNED)),
+            ("run by Optuna", sum(trial.source is Source.ADOPTED for trial in result.trials)),
+        )
+        if count
+    ]
+    text += f"; {', '.join(more)}" if more else ""
     reused = sum(trial.source is Source.REUSED for trial in result.trials)
     if reused:
         text += f"; {reused} of them reused from other studies, not trained"

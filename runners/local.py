@@ -29,6 +29,7 @@ from nas.study import Study
 from runners.loop import drive
 from runners.worker import READY, Unable, work
 
+STARTS = 5  # workers in a row that may be killed while they start, once one has started
 PATIENCE_S = 5.0  # for a worker that closed its pipe to end
 GUARD = "a script must call search under `if __name__ == '__main__':`, and evaluate must be importable in a new process"
 
@@ -120,6 +121,7 @@ class LocalPool:
         self._limit, self._broken = trial_timeout, ""
         self._threads, self._gpus_per_trial = max(1, cores() // workers), gpus_per_trial
         self._workers: list[_Worker] = []
+        self._proven, self._failed_starts = False, 0
         try:
             for slot in range(workers):
                 self._workers.append(self._spawn(slot))
@@ -187,7 +189,10 @@ class LocalPool:
         if code == -signal.SIGKILL:
             how += "; the kernel kills so when memory is short"
         _kill(worker)
-        if not worker.ready:
+        self._proven = self._proven or any(each.ready for each in self._workers)
+        killed = code is not None and code < 0
+        self._failed_starts = 0 if worker.ready else self._failed_starts + 1
+        if not worker.ready and not (self._proven and killed and self._failed_starts < STARTS):
             self._broken = self._broken or f"a worker process ended while it started ({how}); {GUARD}"
             return
         self._workers[self._workers.index(worker)] = self._spawn(worker.slot)

@@ -61,9 +61,8 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     for key in ("space", "data", "objectives", "limits"):
         value = record.settings.get(key)
         if value:
-            out.print(
-                f"  {key}: {value if isinstance(value, str) else ', '.join(value)}", highlight=False, soft_wrap=True
-            )
+            said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            out.print(f"  {key}: {said}", highlight=False, markup=False, soft_wrap=True)
     out.print(
         f"  driven by process {driver['pid']} on {driver['host']}" if driver else "  nobody drives it now",
         highlight=False,
@@ -107,7 +106,7 @@ def export_trial(
     record = read_study(storage_url(storage), name)
     chosen = _chosen(record, number)
     source = record.settings.get("source")
-    if source is None:
+    if not isinstance(source, dict):
         raise InputError(f"study {name!r} evaluates by a function of your own, which has no model to export")
     from nas.data import load
     from nas.export import export
@@ -143,10 +142,12 @@ def export_trial(
 
 def _chosen(record: StudyRecord, number: int | None) -> Trial:
     if number is None:
+        from nas.export import has_weights
+
         complete = ranked(record.trials, record.objectives)
         if not complete:
             raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
-        return complete[0]
+        return next((trial for trial in complete if has_weights(trial)), complete[0])
     known = {trial.number: trial for trial in record.trials}
     if number not in known:
         raise InputError(f"study {record.name!r} has no trial {number}; it has 0 to {len(record.trials) - 1}")

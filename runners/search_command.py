@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from nas import zoo
-from nas.api import Result, search
+from nas.api import NAME, Result, search
 from nas.architecture import Architecture
 from nas.config import SearchConfig
 from nas.errors import InputError, Terminated
@@ -46,6 +46,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
     url = storage_url(config.storage)
     setup = prepare(config)
+    if config.published and not NAME.fullmatch(setup.study + PUBLISHED):
+        raise InputError(f"study name {setup.study!r} is too long for the study of the published families beside it")
     gpus = _gpus(setup)
     start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:

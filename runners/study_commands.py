@@ -59,8 +59,8 @@ def delete(name: str, storage: str | None, *, yes: bool, checkpoints: bool, out:
     out.print(f"study {name} deleted; its complete evaluations stay for --reuse", highlight=False, soft_wrap=True)
     for root in roots:
         if checkpoints:
-            shutil.rmtree(root)
-        out.print(f"checkpoints {'deleted' if checkpoints else 'left'}: {root}", highlight=False, soft_wrap=True)
+            shutil.rmtree(root, ignore_errors=True)
+        out.print(f"checkpoints {'left' if root.exists() else 'deleted'}: {root}", highlight=False, soft_wrap=True)
 
 
 def _agreed(question: str) -> bool:
@@ -134,7 +134,7 @@ def _at_size(value: Any, setup: Setup) -> Any:
 
 def _setup_of(settings: Mapping[str, Any], name: str) -> Setup:
     """The search that a study was made by. Raises: InputError when it was made from Python."""
-    if "space" not in settings:
+    if "space" not in settings or "evaluate" not in settings or not isinstance(settings.get("source") or {}, dict):
         raise InputError(
             f"study {name!r} was made from Python, whose space is not known here; optuna's `study.enqueue_trial` with "
             f"the parameters of a candidate does the same"

@@ -187,6 +187,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         except NasError as error:
             self.error = error
             raise
+        if self._study.away_s is not None:
+            self._watch(self._study)
 
     def late(self, trial_id: str) -> bool:
         """Whether a job shall be killed now; said once."""

@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from nas.errors import SpaceError
 from nas.objectives import Objective
 from nas.samplers.base import Proposal
 from nas.space import Genome, Space
@@ -25,7 +26,7 @@ class EvolutionSampler:
     """Behind the contract of `nas.samplers.base.Sampler`; a result costs time in the size of the front only."""
 
     def __init__(self, space: Space, objectives: Sequence[Objective], seed: int) -> None:
-        self._space, self._rng = space, random.Random(seed)
+        self._space, self._seed, self._rng = space, seed, random.Random(seed)
         self._signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
         self._population: deque[tuple[list[float], Genome]] = deque(maxlen=POPULATION)
         self._front: list[tuple[list[float], Genome]] = []
@@ -39,9 +40,12 @@ class EvolutionSampler:
         child = self._parent()
         if self._rng.random() < CROSSOVER:
             child = self._space.crossover(child, self._parent(), self._rng)
-        child = self._space.mutate(child, self._rng)
-        if self._rng.random() < TWICE:
+        try:
             child = self._space.mutate(child, self._rng)
+            if self._rng.random() < TWICE:
+                child = self._space.mutate(child, self._rng)
+        except SpaceError:  # without a legal neighbour
+            return Proposal(self._space.sample(self._rng), "random")
         return Proposal(child, "evolution")
 
     def _parent(self) -> Genome:
@@ -70,9 +74,13 @@ class EvolutionSampler:
 
     def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
         """As if told one by one."""
+        count = 0
         for genome, values in ended:
+            count += 1
             if values is not None:
                 self._take(genome, values)
+        if count:  # other draws than those of the run before
+            self._rng = random.Random(f"{self._seed}:{count}")
 
     def _take(self, genome: Genome, values: Sequence[float]) -> None:
         losses = [sign * value for sign, value in zip(self._signs, values, strict=True)]

@@ -13,7 +13,7 @@ class RandomSampler:
     """Draws every choice evenly behind the contract of `nas.samplers.base.Sampler`; keeps nothing."""
 
     def __init__(self, space: Space, seed: int) -> None:
-        self._space, self._rng = space, random.Random(seed)
+        self._space, self._seed, self._rng = space, seed, random.Random(seed)
 
     def ask(self) -> Proposal:
         """A legal canonical genome. Raises: SpaceError when the space has none."""
@@ -34,4 +34,6 @@ class RandomSampler:
         return 0
 
     def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
-        """Nothing."""
+        """Go on with other draws than those of the run before."""
+        if count := sum(1 for _ in ended):
+            self._rng = random.Random(f"{self._seed}:{count}")

@@ -28,6 +28,7 @@ from nas.trial import Source, State, Trial
 
 ENDED = {TrialState.COMPLETE: State.COMPLETE, TrialState.PRUNED: State.PRUNED, TrialState.FAIL: State.FAIL}
 ORIGIN = "optuna"
+NAMED = 500  # trials that are asked for by id; of more, the whole study is read
 NOT_FINITE = "its values are not finite"  # what is complete for Optuna is then failed for us
 
 
@@ -167,21 +168,24 @@ def read_foreign(connection: Connection, study_id: int, wanted: Collection[int])
     """Trials of a study by number, with their parameters and values."""
     if not wanted:
         return []
+    these = TRIALS.c.study_id == study_id
+    if len(wanted) <= NAMED:
+        these &= TRIALS.c.trial_id.in_(list(wanted))
     found = {
         row.trial_id: row
-        for row in connection.execute(select(TRIALS).where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number))
+        for row in connection.execute(select(TRIALS).where(these).order_by(TRIALS.c.number))
         if row.trial_id in wanted
     }
     params: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in found}
     distributions: dict[str, BaseDistribution] = {}
-    for row in connection.execute(select(PARAMS).join(TRIALS).where(TRIALS.c.study_id == study_id)):
+    for row in connection.execute(select(PARAMS).join(TRIALS).where(these)):
         if row.trial_id in params:
             text = row.distribution_json
             if text not in distributions:
                 distributions[text] = json_to_distribution(text)
             params[row.trial_id][row.param_name] = distributions[text].to_external_repr(row.param_value)
     values: dict[int, list[float | None]] = {trial_id: [] for trial_id in found}
-    query = select(VALUES).join(TRIALS).where(TRIALS.c.study_id == study_id).order_by(VALUES.c.objective)
+    query = select(VALUES).join(TRIALS).where(these).order_by(VALUES.c.objective)
     for row in connection.execute(query):
         if row.trial_id in values:
             finite = row.value_type == FINITE and row.value is not None and math.isfinite(row.value)

@@ -72,6 +72,7 @@ class Store(Protocol):
         pending: results that wait to be written.
         away_s: seconds since the database last answered; None when it does.
         misfits: trials of others that are no candidates of the space, with the reason, by number.
+        lost: numbers of the running trials whose last attempt was lost with its worker.
     """
 
     clean: bool
@@ -84,6 +85,9 @@ class Store(Protocol):
 
     @property
     def misfits(self) -> Mapping[int, str]: ...
+
+    @property
+    def lost(self) -> frozenset[int]: ...
 
     def load(self, pricing: Pricing) -> Sequence[Trial]:
         """All trials of the study by number, the running ones too, and those that others wrote through Optuna."""
@@ -137,6 +141,7 @@ class MemoryStore:
 
     clean, pending, away_s = True, 0, None
     misfits: Mapping[int, str] = {}
+    lost: frozenset[int] = frozenset()
 
     def load(self, pricing: Pricing) -> Sequence[Trial]:  # noqa: ARG002 - the signatures are the contract's
         """Nothing."""

@@ -140,7 +140,10 @@ def _connect_args(parsed: sqlalchemy.URL) -> dict[str, object]:
 
 
 def _engine(parsed: sqlalchemy.URL, *, reading: bool) -> Engine:
-    engine = sqlalchemy.create_engine(parsed, connect_args=_connect_args(parsed))
+    more: dict[str, str] = {}
+    if reading and parsed.get_backend_name() == "postgresql":
+        more["isolation_level"] = "REPEATABLE READ"  # one moment, as a transaction of SQLite's sees it
+    engine = sqlalchemy.create_engine(parsed, connect_args=_connect_args(parsed), **more)
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _on_sqlite_connect)
         event.listen(engine, "begin", _begin if reading else _begin_immediate)

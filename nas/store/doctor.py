@@ -16,22 +16,17 @@ from sqlalchemy import Connection, RowMapping, delete, select, text, update
 from nas.errors import NasError, StoreError
 from nas.objectives import objectives_from
 from nas.store import tables
-from nas.store.adopting import NOT_FINITE
+from nas.store.adopting import ENDED, NOT_FINITE
 from nas.store.database import connect
 from nas.store.files import File, broken_files
 from nas.store.optuna_rows import TRIALS, VALUES
-from nas.store.reading import driver_of, study_row
+from nas.store.reading import driver_of, locked_row, study_row
 from nas.store.rows import LOST, read_candidate
 from nas.store.trouble import translated
-from nas.trial import Source, State
+from nas.trial import ATTEMPTS, Source, State
 
-ATTEMPTS = 3  # as nas.study has it
 OPEN = {State.RUNNING.value, LOST}
-STATE = {
-    TrialState.COMPLETE: State.COMPLETE.value,
-    TrialState.PRUNED: State.PRUNED.value,
-    TrialState.FAIL: State.FAIL.value,
-}
+STATE = {theirs: ours.value for theirs, ours in ENDED.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +89,7 @@ def repair(url: str, name: str) -> tuple[list[str], Report]:
     engine = connect(url, create=False)
     done: list[str] = []
     with translated(url), engine.begin() as connection:
-        read = _read(connection, study_row(connection, name, url))
+        read = _read(connection, locked_row(connection, name, url))
         if read.driven:
             raise StoreError(f"study {name!r} is being driven; repair it when that has ended")
         done += _delete_orphans(connection, read)
@@ -103,7 +98,7 @@ def repair(url: str, name: str) -> tuple[list[str], Report]:
             connection.execute(update(tables.studies).where(this).values(driver=None))
             done.append("the lease of a dead driver given up")
     engine.dispose()
-    done += [file.mend() for file in _files(read)]
+    done += [file.mend() for file in _files(read) if file.mendable]
     return done, examine(url, name)
 
 
@@ -326,4 +321,4 @@ def _files(read: _Read) -> list[File]:
 
 
 def _of_file(file: File) -> Finding:
-    return Finding(file.promise, file.trial, f"{file.path}: {file.found}", repairable=True)
+    return Finding(file.promise, file.trial, f"{file.path}: {file.found}", repairable=file.mendable)

@@ -19,6 +19,7 @@ class File:
     trial: int | None
     path: Path
     found: str
+    mendable: bool = True
 
     def mend(self) -> str:
         """Delete what is left over; put aside what cannot be read, so that its trial starts afresh."""
@@ -44,7 +45,8 @@ def broken_files(study: str, folders: Mapping[Path, tuple[int, bool]]) -> list[F
 def _of_root(root: Path, folders: Mapping[Path, tuple[int, bool]]) -> Iterator[File]:
     for folder in root.iterdir():
         if folder.is_dir() and folder.name.isdigit() and folder not in folders:
-            yield File("every checkpoint belongs to a trial", int(folder.name), folder, "no trial has it")
+            found = "no trial of this study has it; delete it if no other database has a study of this name here"
+            yield File("every checkpoint belongs to a trial", int(folder.name), folder, found, mendable=False)
         elif folder in folders:
             yield from _of_trial(folder, *folders[folder])
 

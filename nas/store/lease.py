@@ -49,6 +49,7 @@ def this_process() -> dict[str, Any]:
         "pid": pid,
         "started": _started(pid),
         "boot": _boot(),
+        "space": _process_space(),
         "token": token,
     }
 
@@ -73,7 +74,7 @@ def living(driver: Mapping[str, Any], silent_s: float | None) -> str | None:
 
     `silent_s` is how long it has given no sign of life; None when that is not known.
     """
-    if driver["host"] == socket.gethostname():
+    if driver["host"] == socket.gethostname() and driver.get("space", _process_space()) == _process_space():
         if driver["boot"] != _boot() or not _same_process(driver):
             return None
     elif silent_s is None:
@@ -106,6 +107,14 @@ def _boot() -> str:
         return ""
 
 
+def _process_space() -> str:
+    """Containers may share a host's name and not its process numbers."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def clock(connection: Connection) -> ColumnElement[float]:
     """Seconds on the database's clock, as an expression."""
     if connection.dialect.name == "postgresql":
@@ -128,9 +137,7 @@ def _clock_values(connection: Connection) -> dict[str, float]:
 @functools.cache
 def _advance(dialect: str) -> Update:
     studies = tables.studies
-    now = (
-        cast(func.extract("epoch", func.clock_timestamp()), Float(53)) if dialect == "postgresql" else bindparam("now")
-    )
+    now = SERVER_CLOCK if dialect == "postgresql" else bindparam("now")
     ours = (studies.c.study_id == bindparam("study")) & (studies.c.driver == bindparam("holder"))
     return (
         update(studies)

@@ -13,13 +13,13 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, delete, func, select, update
 
-from nas.errors import InputError, StoreError
+from nas.errors import InputError
 from nas.objectives import objectives_from
 from nas.store import lease, tables
 from nas.store.database import connect, optuna_storage
 from nas.store.opening import quiet, sweep
 from nas.store.optuna_rows import STUDIES, TRIALS, VALUES
-from nas.store.reading import OURS, driver_of, study_row
+from nas.store.reading import OURS, driver_of, locked_row, study_row
 from nas.store.trouble import translated
 
 
@@ -78,7 +78,7 @@ def delete_study(url: str, name: str) -> list[Path]:
     """
     engine = connect(url, create=False)
     with translated(url), engine.begin() as connection:
-        row = study_row(connection, name, url)
+        row = locked_row(connection, name, url)
         if driver := driver_of(row):
             raise InputError(f"study {name!r} is being driven by {lease.holder_of(driver)}; `nas studies stop` ends it")
         evaluations = tables.evaluations
@@ -134,7 +134,4 @@ def enqueue(url: str, name: str, params: Mapping[str, Any]) -> int:
             found = study.get_trials(deepcopy=False)
         finally:
             storage.engine.dispose()
-    numbers = [trial.number for trial in found if trial.system_attrs.get("fixed_params") == dict(params)]
-    if not numbers:
-        raise StoreError(f"study {name!r}: the trial was enqueued and taken at once")
-    return max(numbers)
+    return max(trial.number for trial in found if trial.system_attrs.get("fixed_params") == dict(params))

@@ -20,7 +20,7 @@ from nas.errors import InputError
 from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, tables
-from nas.store.database import connect, hurry, optuna_storage
+from nas.store.database import connect, optuna_storage
 from nas.store.optuna_rows import STUDIES, TRIALS, USER_ATTRS
 from nas.store.sql import SqlStore
 from nas.store.trouble import translated
@@ -76,7 +76,6 @@ def open_study(
             raise
         finally:
             storage.engine.dispose()
-    hurry(engine)
     clean, batch = (True, 0) if found is None else (found["driver"] is None, found["written"])
     return SqlStore(url, engine, study_id, objectives, holder=holder, batch=batch, clean=clean, protocol=protocol)
 

@@ -8,7 +8,7 @@ old list, which is all that Optuna Dashboard 0.21 reads.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,9 +17,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Insert, Table, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from nas.nodes import Gene
+from nas.store.rows import utc_now
 
 STUDIES: Table = models.StudyModel.__table__
 TRIALS: Table = models.TrialModel.__table__
@@ -51,7 +53,6 @@ LATEST_NUMBER = (
 INSERT_TRIAL = TRIALS.insert()
 INSERT_TRIALS = TRIALS.insert().returning(TRIALS.c.trial_id, sort_by_parameter_order=True)
 INSERT_PARAMS, INSERT_VALUES, INSERT_STEP = PARAMS.insert(), VALUES.insert(), INTERMEDIATE.insert()
-INSERT_ATTRS = {table: table.insert() for table in (USER_ATTRS, SYSTEM_ATTRS)}
 DELETE_STEP = INTERMEDIATE.delete().where(
     INTERMEDIATE.c.trial_id == bindparam("trial"), INTERMEDIATE.c.step == bindparam("at")
 )
@@ -69,11 +70,6 @@ def columns_of(genes: Sequence[Gene]) -> Columns:
     """The columns of a space, by the path of the gene."""
     found = {gene.path: distribution(gene) for gene in genes}
     return {path: (dist, distribution_to_json(dist)) for path, dist in found.items()}
-
-
-def _now() -> datetime.datetime:
-    """Naive UTC, as Optuna stores it."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +91,7 @@ def free_number(connection: Connection, study_id: int) -> int:
 
 def insert_running(connection: Connection, study_id: int, new: Sequence[NewTrial], columns: Columns) -> list[int]:
     """Running trials with all their parameters; returns their ids."""
-    now = _now()
+    now = utc_now()
     rows = [
         {"number": trial.number, "study_id": study_id, "state": TrialState.RUNNING, "datetime_start": now}
         for trial in new
@@ -114,7 +110,7 @@ def insert_ended(
     columns: Columns,
 ) -> list[int]:
     """Complete trials with their objective values and constraints; returns their ids."""
-    now = _now()
+    now = utc_now()
     rows = [
         {
             "number": trial.number,
@@ -138,7 +134,7 @@ def begin_waiting(connection: Connection, trial_id: int, new: NewTrial, columns:
     moved = connection.execute(
         update(TRIALS)
         .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.WAITING)
-        .values(state=TrialState.RUNNING, datetime_start=_now())
+        .values(state=TrialState.RUNNING, datetime_start=utc_now())
     )
     if not moved.rowcount:
         return False
@@ -149,12 +145,13 @@ def begin_waiting(connection: Connection, trial_id: int, new: NewTrial, columns:
 
 def refuse_waiting(connection: Connection, trial_id: int, reason: str) -> None:
     """A trial that was enqueued cannot be run."""
-    connection.execute(
+    moved = connection.execute(
         update(TRIALS)
         .where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.WAITING)
-        .values(state=TrialState.FAIL, datetime_start=_now(), datetime_complete=_now())
+        .values(state=TrialState.FAIL, datetime_start=utc_now(), datetime_complete=utc_now())
     )
-    _insert_attrs(connection, USER_ATTRS, trial_id, {"reason": reason})
+    if moved.rowcount:
+        _insert_attrs(connection, USER_ATTRS, trial_id, {"reason": reason})
 
 
 def _insert_trials(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -184,7 +181,7 @@ def _insert_params(connection: Connection, new: Mapping[int, NewTrial], columns:
         for key, value in trial.attrs.items()
     ]
     if attrs:
-        connection.execute(INSERT_ATTRS[USER_ATTRS], attrs)
+        connection.execute(_put(USER_ATTRS, connection.dialect.name), attrs)
 
 
 def insert_steps(connection: Connection, rows: Sequence[tuple[int, int, float]]) -> None:
@@ -214,7 +211,7 @@ def finish(
     attrs: Mapping[str, Any],
 ) -> bool:
     """End a running trial; False, and nothing written, when it is not running."""
-    ended = connection.execute(END_TRIAL, {"trial": trial_id, "end": state, "now": _now()})
+    ended = connection.execute(END_TRIAL, {"trial": trial_id, "end": state, "now": utc_now()})
     if not ended.rowcount:
         return False
     if values is not None:
@@ -240,7 +237,16 @@ def _insert_values(connection: Connection, trial_id: int, values: Sequence[float
     )
 
 
+@functools.cache
+def _put(table: Table, dialect: str) -> Insert:
+    """An attribute of this name may be there: others write some through Optuna."""
+    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
+    return statement.on_conflict_do_update(
+        index_elements=["trial_id", "key"], set_={"value_json": statement.excluded.value_json}
+    )
+
+
 def _insert_attrs(connection: Connection, table: Table, trial_id: int, attrs: Mapping[str, Any]) -> None:
     if attrs:
         rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
-        connection.execute(INSERT_ATTRS[table], rows)
+        connection.execute(_put(table, connection.dialect.name), rows)

@@ -79,7 +79,7 @@ class Outbox:
         """Write all that waits, and `last` after it.
 
         When it fails, what waited still waits, but `last` does not, unless the same key comes again: then it may have
-        been written by then, and counts as written. Raises: Away, Lost, NumbersTaken, StoreError.
+        been written by then, and counts as written. Raises: Away, Lost, NumbersTaken, WishTaken, StoreError.
         """
         if self._sealed is not None:
             with suppress(NumbersTaken, WishTaken):  # what is left is written below
@@ -87,9 +87,9 @@ class Outbox:
         if last is None and not self._steps:
             return
         if key is not None and self._done == key:
-            self._done = None
             if self._steps:
-                self.write()
+                self.write()  # may fail, and then the key comes once more
+            self._done = None
             return
         self._sealed = _Batch(tuple(self._steps), self._results, last, key)
         self._steps, self._results = [], 0
@@ -113,7 +113,7 @@ class Outbox:
         except Away as error:
             self._stay_away(error, started)
             raise
-        except BaseException:
+        except Exception:  # an interruption may come behind the commit: then the batch stays sealed, as when away
             self._steps, self._results = [*batch.steps, *self._steps], batch.results + self._results
             self._sealed = None
             raise

@@ -15,8 +15,8 @@ from nas.objectives import Objective, objectives_from
 from nas.space import Space
 from nas.store import lease, tables
 from nas.store.database import connect
-from nas.store.optuna_rows import PARAMS, STUDIES
-from nas.store.rows import read_candidate, trial_of
+from nas.store.optuna_rows import LOCK_STUDY, PARAMS, STUDIES
+from nas.store.rows import LOST, read_candidate, trial_of
 from nas.store.trouble import redact, translated
 from nas.trial import Trial
 
@@ -75,6 +75,13 @@ def study_row(connection: Connection, name: str, url: str) -> RowMapping:
     return row
 
 
+def locked_row(connection: Connection, name: str, url: str) -> RowMapping:
+    """The same, while no driver can take the study before the transaction ends. Raises: InputError."""
+    if connection.dialect.name != "sqlite":  # there the whole database is ours
+        connection.execute(LOCK_STUDY, {"study": study_row(connection, name, url)["study_id"]})
+    return study_row(connection, name, url)
+
+
 def driver_of(row: RowMapping) -> Mapping[str, Any] | None:
     """Who drives a study now, of its row with the database's time as `now`."""
     driver: Mapping[str, Any] | None = json.loads(row["driver"]) if row["driver"] else None
@@ -112,6 +119,14 @@ def read_trials(connection: Connection, study_id: int, space: Space | None) -> l
             ) from error
         found.append((int(row["trial_id"]), trial))
     return found
+
+
+def read_lost(connection: Connection, study_id: int) -> frozenset[int]:
+    """The numbers of the trials whose last attempt was lost and that wait for the next."""
+    evaluations = tables.evaluations
+    query = select(evaluations.c.number, evaluations.c.state).where(evaluations.c.study_id == study_id)
+    last = {row.number: row.state for row in connection.execute(query.order_by(evaluations.c.attempt))}
+    return frozenset(number for number, state in last.items() if state == LOST)
 
 
 def _candidate(connection: Connection, row: RowMapping, space: Space | None) -> Any:

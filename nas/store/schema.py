@@ -6,6 +6,7 @@ refuse the database.
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import os
@@ -22,6 +23,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 
 from nas.errors import InputError, StoreError
+from nas.store.lease import LEASE_S
+from nas.store.rows import utc_now
 
 VERSION_TABLE = "nas_alembic_version"
 OPTUNA = "v3.2.0.a"  # revision of Optuna's tables that nas.store.optuna_rows writes
@@ -91,18 +94,20 @@ def check_optuna(connection: Connection, tables: set[str], shown: str) -> None:
 def _refuse_if_driven(connection: Connection, shown: str) -> None:
     """An older mixer-nas at work would write into tables that are no longer there."""
     studies = sqlalchemy.Table("nas_studies", sqlalchemy.MetaData(), autoload_with=connection)
-    for row in connection.execute(select(studies.c.driver)):
-        driver = json.loads(row[0]) if row[0] else None
-        if driver is not None and _may_live(driver):
+    beats = studies.c.get("beat")  # of schema 0001, in UTC
+    for row in connection.execute(select(studies)).mappings():
+        driver = json.loads(row["driver"]) if row["driver"] else None
+        beat = row["beat"] if beats is not None else None
+        if driver is not None and _may_live(driver, beat):
             raise StoreError(
                 f"database {shown} has an older schema of mixer-nas, and process {driver['pid']} on {driver['host']} "
                 f"still drives a study with it; let that end first"
             )
 
 
-def _may_live(driver: Mapping[str, Any]) -> bool:
+def _may_live(driver: Mapping[str, Any], beat: datetime.datetime | None) -> bool:
     if driver["host"] != socket.gethostname():
-        return True
+        return beat is None or (utc_now() - beat).total_seconds() <= LEASE_S
     return driver["pid"] != os.getpid() and Path(f"/proc/{driver['pid']}").exists()
 
 

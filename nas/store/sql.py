@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from optuna.trial import TrialState
 from sqlalchemy import Connection, Engine, update
 
 from nas.errors import StoreError
@@ -19,9 +18,10 @@ from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, optuna_rows, reusing, rows, tables
 from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Wish, WishTaken
+from nas.store.database import hurry
 from nas.store.optuna_rows import NewTrial
 from nas.store.outbox import Outbox
-from nas.store.reading import read_trials
+from nas.store.reading import read_lost, read_trials
 from nas.store.signs import Signs
 from nas.store.trouble import redact, translated
 from nas.store.watchdog import Watchdog
@@ -30,7 +30,7 @@ from nas.trial import Source, State, Trial
 log = logging.getLogger(__name__)
 
 HOLD_S = 1.0  # reports are held back at most so long
-STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAIL: TrialState.FAIL}
+STATES = {ours: theirs for theirs, ours in adopting.ENDED.items()}
 
 
 class SqlStore:
@@ -51,6 +51,7 @@ class SqlStore:
         """Use `nas.store.opening.open_study`, which makes the study or takes it over."""
         self.clean = clean
         self.misfits: Mapping[int, str] = {}
+        self.lost: frozenset[int] = frozenset()
         self._url, self._engine, self._study_id = url, engine, study_id
         self._objectives, self._protocol, self._holder = tuple(objectives), protocol, holder
         self._trial_ids, self._attempts = dict[int, int](), dict[int, int]()
@@ -61,6 +62,7 @@ class SqlStore:
         self._steps = dict[tuple[int, int], float]()  # intermediate values held back, by Optuna's id and epochs
         self._curves = dict[int, Trial]()
         self._written = time.monotonic()
+        self._hurries = False
         self._outbox = Outbox(url, engine, study_id, holder, batch)
         self._signs = Signs(url, engine, study_id, holder, self._waiting)
 
@@ -85,6 +87,7 @@ class SqlStore:
             ours = read_trials(connection, self._study_id, pricing.space)
             adopted, self.misfits = adopting.take_in(connection, self._study_id, ours, pricing, self._objectives)
             found[:] = sorted([*ours, *adopted], key=lambda pair: pair[1].number)
+            self.lost = read_lost(connection, self._study_id)
 
         self._outbox.write(step)
         self._trial_ids = {trial.number: trial_id for trial_id, trial in found}
@@ -116,6 +119,9 @@ class SqlStore:
 
     def begin(self, space: Space, new: Sequence[Trial], again: Sequence[Trial]) -> None:
         """Optuna's rows, the candidates, our rows; or the next attempt of trials that have them."""
+        if not self._hurries:
+            self._hurries = True
+            hurry(self._engine)
 
         def last(connection: Connection) -> None:
             if new:
@@ -212,6 +218,7 @@ class SqlStore:
     def _write(self, last: Callable[[Connection], None] | None = None, key: Any = None) -> None:
         self._take_reports()
         self._written = time.monotonic()
+        self._hurries = False
         self._outbox.write(last, key)
 
     def _take_reports(self) -> None:
@@ -311,10 +318,10 @@ class SqlStore:
 
     def _theirs(self, connection: Connection, trial_id: int, trial: Trial) -> Trial:
         (foreign,) = adopting.read_foreign(connection, self._study_id, {trial_id})
-        state, metrics, _ = adopting.outcome(foreign, self._objectives)
+        state, metrics, reason = adopting.outcome(foreign, self._objectives)
         costs = {name: value for name, value in trial.metrics.items() if name in self._known}
         return dataclasses.replace(
-            trial, state=state, metrics={**costs, **metrics}, reason="ended by somebody else", source=Source.ADOPTED
+            trial, state=state, metrics={**costs, **metrics}, reason=reason, source=Source.ADOPTED
         )
 
     def _update(self, connection: Connection, trial: Trial, row: Mapping[str, Any]) -> None:
@@ -323,7 +330,7 @@ class SqlStore:
 
 
 def _new(space: Space, trial: Trial, **more: Any) -> NewTrial:
-    attrs = {"digest": trial.digest, "origin": trial.origin, **trial.metrics, **more}
+    attrs = {**trial.metrics, "digest": trial.digest, "origin": trial.origin, **more}
     return NewTrial(trial.number, space.params(trial.genome), attrs)
 
 
