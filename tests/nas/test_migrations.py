@@ -1,5 +1,6 @@
 """Databases of older schemas: brought up to date with everything that was in them, or left as they were."""
 
+import datetime
 import json
 import shutil
 import socket
@@ -258,8 +259,10 @@ def test_an_interrupted_migration_leaves_the_database_as_it_was(old, monkeypatch
     assert len(read_study(old, "own").trials) == 7
 
 
-def driver_of_old(url, pid, host):
-    sql(url, "UPDATE nas_studies SET driver = :driver", driver=json.dumps({"host": host, "pid": pid, "boot": ""}))
+def driver_of_old(url, pid, host, silent_s=0):
+    driver = json.dumps({"host": host, "pid": pid, "boot": ""})
+    beat = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - datetime.timedelta(seconds=silent_s)
+    sql(url, "UPDATE nas_studies SET driver = :driver, beat = :beat", driver=driver, beat=beat.isoformat(" "))
 
 
 def test_a_migration_waits_for_a_living_driver_of_the_old_schema(old):
@@ -282,6 +285,14 @@ def test_a_driver_of_another_host_may_live(old):
 
     with pytest.raises(StoreError, match="process 7 on elsewhere still drives a study with it"):
         connect(old, create=True)
+
+
+def test_a_driver_of_another_host_that_fell_silent_keeps_nobody_waiting(old):
+    driver_of_old(old, 7, "elsewhere", silent_s=60)
+
+    connect(old, create=True).dispose()
+
+    assert read_study(old, "own").driver is None
 
 
 def test_a_database_is_migrated_once(old):

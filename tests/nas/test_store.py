@@ -181,3 +181,19 @@ def test_checkpoints_of_all_but_the_best_few_are_deleted(tmp_path, layers):
 
     kept = {int(path.name) for path in (tmp_path / "c" / "s").iterdir()}
     assert kept == {trial.number for trial in result.ranked[:5]}
+
+
+def test_who_only_reads_sees_one_moment_and_keeps_nobody_from_writing(database, layers, tmp_path):
+    run(database, layers, tmp_path)
+    reader = connect(database, create=False, reading=True)
+    count = sqlalchemy.text("SELECT count(*) FROM nas_evaluations")
+
+    with reader.begin() as connection:
+        before = connection.execute(count).scalar()
+        run(database, layers, tmp_path, trials=8)
+        after = connection.execute(count).scalar()
+    with reader.begin() as connection:
+        later = connection.execute(count).scalar()
+    reader.dispose()
+
+    assert (before, after, later) == (5, 5, 8)
