@@ -218,7 +218,6 @@ class SqlStore:
     def _write(self, last: Callable[[Connection], None] | None = None, key: Any = None) -> None:
         self._take_reports()
         self._written = time.monotonic()
-        self._hurries = False
         self._outbox.write(last, key)
 
     def _take_reports(self) -> None:
