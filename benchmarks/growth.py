@@ -47,7 +47,7 @@ def pace(options):
         ends.extend([time.perf_counter()] * (len(study.finished) - len(ends)))
 
     with tempfile.TemporaryDirectory(prefix="nas-bench-") as name:
-        searched(f"sqlite:///{name}/growth.db", options.trials, "random", Path(name), watch)
+        searched(f"sqlite:///{name}/growth.db", options.trials, options.sampler, Path(name), watch)
 
     def window(last):
         times = ends[last - WINDOW - 1 : last]
@@ -114,6 +114,7 @@ def main():
     paced = ways.add_parser("pace", help="time of a trial, late against early")
     paced.add_argument("--trials", type=int, default=10_000)
     paced.add_argument("--early", type=int, default=1000)
+    paced.add_argument("--sampler", default="random", help="random or evolution [default: random]")
     large = ways.add_parser("open", help="time and memory to go on with a large study")
     large.add_argument("--trials", type=int, default=20_000)
     large.add_argument("--samplers", nargs="+", default=["random", "auto"])

@@ -28,6 +28,7 @@ from nas.samplers import NAMES, make_sampler
 OPTUNAS = {
     "auto": lambda: optuna.samplers.TPESampler(seed=0),
     "tpe": lambda: optuna.samplers.TPESampler(seed=0),
+    "evolution": lambda: optuna.samplers.NSGAIISampler(seed=0, population_size=20),
     "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=0, population_size=20),
     "random": lambda: optuna.samplers.RandomSampler(seed=0),
 }

@@ -19,7 +19,7 @@ from runners.tables import short_architecture
 def nas(capsys, monkeypatch, tmp_path):
     """Run a command in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(cli.out, "width", 200)
 
     def run(*words):
         monkeypatch.setattr("sys.argv", ["nas", *map(str, words)])
