@@ -18,6 +18,7 @@ from nas.feasible import Priced, Pricing
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Metrics, Reported
 from nas.objectives import Objective, front
 from nas.proposing import Proposer
+from nas.reuse import reused
 from nas.samplers import Sampler
 from nas.space import Genome
 from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish, WishTaken
@@ -97,21 +98,21 @@ class Study:
         """
         taken: list[tuple[Trial, Known]] = []
         for known in self._store.reusable(self.plan.epochs[1]):
-            priced = self._within(known)
-            if priced is not None and not self._proposer.knows(digest := self.space.identity(priced.candidate)):
-                self._proposer.saw(digest)
-                taken.append((self._reused(priced, digest, known, len(taken)), known))
+            trial = reused(self.pricing, self.objectives, known)
+            if trial is not None and not self._proposer.knows(trial.digest):
+                self._proposer.saw(trial.digest)
+                taken.append((trial, known))
         if not taken:
             return 0
-        numbers = self._next_number
+        first = self._next_number
         while True:
-            trials = [dataclasses.replace(trial, number=numbers + index) for index, (trial, _) in enumerate(taken)]
+            trials = [dataclasses.replace(trial, number=first + index) for index, (trial, _) in enumerate(taken)]
             try:
                 values = [self._values(trial) for trial in trials]
                 excesses = [self._excesses(trial.metrics) for trial in trials]
                 self._store.record(self.space, trials, values, excesses, [known for _, known in taken])
             except NumbersTaken as signal:
-                numbers = signal.first
+                first = signal.first
             else:
                 break
         self.trials.update({trial.number: trial for trial in trials})
@@ -119,32 +120,6 @@ class Study:
         self.finished += trials
         self._sampler.load((trial.genome, self._values(trial)) for trial in trials)
         return len(trials)
-
-    def _within(self, known: Known) -> Priced | None:
-        """What was evaluated elsewhere, where it is a candidate here; known costs are ours."""
-        try:
-            priced = self.pricing.price(self.space.encode(known.candidate))
-        except (SpaceError, ArchitectureError):
-            return None
-        measured = {**known.metrics, **priced.costs}
-        complete = all(objective.name in measured for objective in self.objectives)
-        return priced if complete and not priced.excess else None
-
-    def _reused(self, priced: Priced, digest: str, known: Known, number: int) -> Trial:
-        return Trial(
-            number=number,
-            genome=priced.genome,
-            candidate=priced.candidate,
-            digest=digest,
-            state=State.COMPLETE,
-            origin="reused",
-            attempt=1,
-            metrics={**known.metrics, **priced.costs},
-            budget=known.budget,
-            seconds=known.seconds,
-            host=known.host,
-            source=Source.REUSED,
-        )
 
     # -- asking ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,39 @@
+"""What another study found out, as a trial of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nas.errors import ArchitectureError, SpaceError
+from nas.feasible import Pricing
+from nas.objectives import Objective
+from nas.store.base import Known
+from nas.trial import Source, State, Trial
+
+
+def reused(pricing: Pricing, objectives: Sequence[Objective], known: Known) -> Trial | None:
+    """A complete trial without a number; None for what is no candidate here, is over a limit, or lacks an objective.
+
+    Known costs are those of this search.
+    """
+    try:
+        priced = pricing.price(pricing.space.encode(known.candidate))
+    except (SpaceError, ArchitectureError):
+        return None
+    metrics = {**known.metrics, **priced.costs}
+    if priced.excess or any(objective.name not in metrics for objective in objectives):
+        return None
+    return Trial(
+        number=-1,
+        genome=priced.genome,
+        candidate=priced.candidate,
+        digest=pricing.space.identity(priced.candidate),
+        state=State.COMPLETE,
+        origin="reused",
+        attempt=1,
+        metrics=metrics,
+        budget=known.budget,
+        seconds=known.seconds,
+        host=known.host,
+        source=Source.REUSED,
+    )
