@@ -21,11 +21,9 @@ from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
 from nas.space import Genome
-from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Store, Wish, WishTaken
+from nas.store.base import PATIENCE_S, Answer, Away, Known, NumbersTaken, Store, Wish, WishTaken
 from nas.trial import ATTEMPTS, Source, State, Trial
 from nas.wishes import FILLS, granted
-
-RETRIES = 1  # of an evaluation that failed for what may have passed by then
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,10 +105,12 @@ class Study:
         first = self._next_number
         while True:
             trials = [dataclasses.replace(trial, number=first + index) for index, (trial, _) in enumerate(taken)]
+            answers = [
+                Answer(trial, self._values(trial), self._excesses(trial.metrics), known.evaluation)
+                for trial, (_, known) in zip(trials, taken, strict=True)
+            ]
             try:
-                values = [self._values(trial) for trial in trials]
-                excesses = [self._excesses(trial.metrics) for trial in trials]
-                self._store.record(self.space, trials, values, excesses, [known for _, known in taken])
+                self._store.record(self.space, answers)
             except NumbersTaken as signal:
                 first = signal.first
             else:

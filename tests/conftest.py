@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,23 @@ def require(condition, what):
         if os.environ.get("CI"):
             pytest.fail(f"CI must have {what}")
         pytest.skip(f"this machine has no {what}")
+
+
+def command(capsys, monkeypatch):
+    """A way to run `nas` in this process: exit code, standard output, standard error."""
+    from runners import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,14 +14,14 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from nas.errors import ArchitectureError, InputError, SpaceError
 from nas.feasible import Pricing
 from nas.jobs import Budget
 from nas.objectives import Objective
 from nas.space import Space
-from nas.store import rows, tables
+from nas.store import rows
 from nas.store.base import Wish
 from nas.store.optuna_rows import FINITE, PARAMS, SYSTEM_ATTRS, TRIALS, VALUES
 from nas.trial import Source, State, Trial
@@ -102,13 +102,10 @@ def _adopt(
             misfits[foreign.number] = str(error)
     if adopted:
         rows.keep_candidates(connection, [trial for _, trial in adopted])
-        connection.execute(
-            tables.trials.insert(), [rows.trial_row(trial_id, study_id, trial) for trial_id, trial in adopted]
-        )
-        connection.execute(
-            tables.evaluations.insert(),
-            [rows.evaluation_row(trial_id, study_id, trial, "") for trial_id, trial in adopted],
-        )
+        ours = [rows.trial_row(trial_id, study_id, trial) for trial_id, trial in adopted]
+        connection.execute(rows.INSERT_TRIAL, ours)
+        attempts = [rows.evaluation_row(trial_id, study_id, trial, "") for trial_id, trial in adopted]
+        connection.execute(rows.INSERT_EVALUATION, attempts)
     return adopted, misfits
 
 
@@ -118,9 +115,8 @@ def _ended(
     """A running trial of ours that somebody ended through Optuna."""
     state, metrics, reason = outcome(foreign, objectives)
     trial = trial.moved(state, metrics={**trial.metrics, **metrics}, reason=reason, source=Source.ADOPTED)
-    this = (tables.evaluations.c.trial_id == trial_id) & (tables.evaluations.c.attempt == trial.attempt)
-    values = {**rows.progress(trial), "source": trial.source.value}
-    connection.execute(update(tables.evaluations).where(this).values(values))
+    this = {"of_trial": trial_id, "of_attempt": trial.attempt}
+    connection.execute(rows.UPDATE_EVALUATION, {**this, **rows.progress(trial), "source": trial.source.value})
     return trial
 
 

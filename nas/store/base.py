@@ -60,6 +60,20 @@ class Known:
     budget: Budget
 
 
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A complete trial that is known from elsewhere.
+
+    Attributes:
+        trial, values, excesses: as for `Store.finish`. evaluation: id of the one whose metrics these are.
+    """
+
+    trial: Trial
+    values: Sequence[float]
+    excesses: Mapping[str, float]
+    evaluation: int
+
+
 class Store(Protocol):
     """Keeps the trials of one study, written by one driver.
 
@@ -107,14 +121,7 @@ class Store(Protocol):
     def refuse(self, wish: Wish, reason: str) -> None:
         """An enqueued trial that cannot be run."""
 
-    def record(
-        self,
-        space: Space,
-        trials: Sequence[Trial],
-        values: Sequence[Sequence[float]],
-        excesses: Sequence[Mapping[str, float]],
-        known: Sequence[Known],
-    ) -> None:
+    def record(self, space: Space, answers: Sequence[Answer]) -> None:
         """Write complete trials whose metrics are known from elsewhere. Raises: NumbersTaken, Away."""
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
@@ -161,14 +168,7 @@ class MemoryStore:
     def refuse(self, wish: Wish, reason: str) -> None:
         """Nothing."""
 
-    def record(
-        self,
-        space: Space,
-        trials: Sequence[Trial],
-        values: Sequence[Sequence[float]],
-        excesses: Sequence[Mapping[str, float]],
-        known: Sequence[Known],
-    ) -> None:
+    def record(self, space: Space, answers: Sequence[Answer]) -> None:
         """Nothing."""
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:

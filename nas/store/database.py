@@ -6,6 +6,8 @@ import os
 import random
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -65,7 +67,9 @@ def connect(url: str, *, create: bool, reading: bool = False) -> Engine:
     with translated(url):
         engine = _engine(parsed, reading=reading)
         if create:
-            check_sound(_engine(parsed, reading=True), url)
+            reader = _engine(parsed, reading=True)
+            check_sound(reader, url)
+            reader.dispose()
         if create and not _has_optunas(engine, url):
             _make_optunas(url)
         with engine.begin() as connection:
@@ -121,12 +125,19 @@ def _make_optunas(url: str) -> None:
 
 def optuna_storage(url: str) -> RDBStorage:
     """Optuna's own storage on the database; makes and checks Optuna's schema."""
+    with quiet():
+        return RDBStorage(url, engine_kwargs={"connect_args": _connect_args(_parsed(url))})
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna says nothing but errors, and warns of nothing."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return RDBStorage(url, engine_kwargs={"connect_args": _connect_args(_parsed(url))})
+            yield
     finally:
         optuna.logging.set_verbosity(verbosity)
 

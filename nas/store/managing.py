@@ -16,8 +16,8 @@ from sqlalchemy import Connection, delete, func, select, update
 from nas.errors import InputError
 from nas.objectives import objectives_from
 from nas.store import lease, tables
-from nas.store.database import connect, optuna_storage
-from nas.store.opening import quiet, sweep
+from nas.store.database import connect, optuna_storage, quiet
+from nas.store.opening import sweep
 from nas.store.optuna_rows import STUDIES, TRIALS, VALUES
 from nas.store.reading import OURS, driver_of, locked_row, study_row
 from nas.store.trouble import translated

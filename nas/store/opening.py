@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy import Connection, RowMapping, delete, select, update
@@ -20,8 +17,8 @@ from nas.errors import InputError
 from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, tables
-from nas.store.database import connect, optuna_storage
-from nas.store.optuna_rows import STUDIES, TRIALS, USER_ATTRS
+from nas.store.database import connect, optuna_storage, quiet
+from nas.store.optuna_rows import LOCK_STUDY, STUDIES, TRIALS, USER_ATTRS
 from nas.store.sql import SqlStore
 from nas.store.trouble import translated
 from nas.trial import State
@@ -54,7 +51,7 @@ def open_study(
             study, made = _optunas(storage, name, objectives)
             study_id = storage.get_study_id_from_name(name)
             with engine.begin() as connection:
-                connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
+                connection.execute(LOCK_STUDY, {"study": study_id})
                 anew = made and not _taken(connection, study_id)
                 sweep(connection, new=study_id if anew else None)
                 found = _row(connection, study_id)
@@ -135,19 +132,6 @@ def _check_theirs(study: optuna.Study, name: str, objectives: Sequence[Objective
         f"study {name!r}, which Optuna made, has the objectives {shown}; here they are "
         f"{', '.join(map(str, objectives))}: choose another --study"
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Optuna says nothing, and warns of nothing experimental."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 def _row(connection: Connection, study_id: int) -> RowMapping | None:

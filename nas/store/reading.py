@@ -52,7 +52,9 @@ def study_names(url: str) -> list[str]:
     engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         query = select(STUDIES.c.study_name).select_from(OURS).order_by(STUDIES.c.study_id)
-        return [str(row[0]) for row in connection.execute(query)]
+        names = [str(row[0]) for row in connection.execute(query)]
+    engine.dispose()
+    return names
 
 
 def read_study(url: str, name: str) -> StudyRecord:

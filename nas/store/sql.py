@@ -17,7 +17,7 @@ from nas.jobs import Metrics
 from nas.objectives import Objective
 from nas.space import Space
 from nas.store import adopting, lease, optuna_rows, reusing, rows, tables
-from nas.store.base import PATIENCE_S, Away, Known, NumbersTaken, Wish, WishTaken
+from nas.store.base import PATIENCE_S, Answer, Away, Known, NumbersTaken, Wish, WishTaken
 from nas.store.database import hurry
 from nas.store.optuna_rows import NewTrial
 from nas.store.outbox import Outbox
@@ -131,16 +131,9 @@ class SqlStore:
         self._write(last, tuple((trial.number, trial.attempt) for trial in (*new, *again)))
         self._attempts.update({trial.number: trial.attempt for trial in (*new, *again)})
 
-    def record(
-        self,
-        space: Space,
-        trials: Sequence[Trial],
-        values: Sequence[Sequence[float]],
-        excesses: Sequence[Mapping[str, float]],
-        known: Sequence[Known],
-    ) -> None:
+    def record(self, space: Space, answers: Sequence[Answer]) -> None:
         """Optuna's rows and ours, complete at once."""
-        self._write(functools.partial(self._insert_complete, space, trials, values, excesses, known), "record")
+        self._write(functools.partial(self._insert_complete, space, answers), "record")
 
     def refuse(self, wish: Wish, reason: str) -> None:
         """Optuna shows it as failed."""
@@ -251,21 +244,14 @@ class SqlStore:
             ids.update(zip((trial.number for trial in new), inserted, strict=True))
         self._insert_ours(connection, trials, ids, {})
 
-    def _insert_complete(
-        self,
-        space: Space,
-        trials: Sequence[Trial],
-        values: Sequence[Sequence[float]],
-        excesses: Sequence[Mapping[str, float]],
-        known: Sequence[Known],
-        connection: Connection,
-    ) -> None:
+    def _insert_complete(self, space: Space, answers: Sequence[Answer], connection: Connection) -> None:
+        trials = [answer.trial for answer in answers]
         self._check_numbers(connection, trials)
-        new = [_new(space, trial, reused=before.evaluation) for trial, before in zip(trials, known, strict=True)]
+        new = [_new(space, answer.trial, reused=answer.evaluation) for answer in answers]
+        values, excesses = [answer.values for answer in answers], [answer.excesses for answer in answers]
         inserted = optuna_rows.insert_ended(connection, self._study_id, new, values, excesses, self._columns)
         ids = dict(zip((trial.number for trial in trials), inserted, strict=True))
-        origins = {trial.number: before.evaluation for trial, before in zip(trials, known, strict=True)}
-        self._insert_ours(connection, trials, ids, origins)
+        self._insert_ours(connection, trials, ids, {answer.trial.number: answer.evaluation for answer in answers})
 
     def _insert_ours(
         self, connection: Connection, trials: Sequence[Trial], ids: Mapping[int, int], reused: Mapping[int, int]

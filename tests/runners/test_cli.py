@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import command
 from PIL import Image
-
-from runners import cli
 
 NAS = [sys.executable, "-m", "nas"]
 
@@ -23,17 +22,7 @@ def nas(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return command(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="module")

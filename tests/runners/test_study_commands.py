@@ -12,9 +12,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from conftest import command
 from optunas import loaded, sql
-
-from runners import cli
 
 NAS = [sys.executable, "-m", "nas"]
 MINE = """
@@ -54,17 +53,7 @@ def nas(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return command(capsys, monkeypatch)
 
 
 @pytest.fixture
