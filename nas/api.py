@@ -171,7 +171,7 @@ def search(
     pricing = Pricing(space, costs, limits)
     if limits:
         pricing.require_feasible(seed)
-    proposer = make_sampler(sampler, space, goals, seed)
+    proposer = make_sampler(sampler, space, goals, seed, pricing=pricing)
     starts = [starting_point(pricing, candidate).genome for candidate in start]
     facts = _facts(goals, limits, epochs, settings or {})
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:

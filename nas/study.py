@@ -15,8 +15,9 @@ from pathlib import Path
 
 from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
-from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Metrics, Reported
-from nas.objectives import Objective, front
+from nas.goals import Goals
+from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported
+from nas.objectives import Limit, Objective, front
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
@@ -61,10 +62,17 @@ class Study:
     """
 
     def __init__(
-        self, *, plan: Plan, pricing: Pricing, objectives: Sequence[Objective], sampler: Sampler, store: Store
+        self,
+        *,
+        plan: Plan,
+        pricing: Pricing,
+        objectives: Sequence[Objective],
+        sampler: Sampler,
+        store: Store,
+        metric_limits: Sequence[Limit] = (),
     ) -> None:
         self.plan, self.pricing, self.space = plan, pricing, pricing.space
-        self.objectives = tuple(objectives)
+        self.goals = Goals(tuple(objectives), pricing.limits, tuple(metric_limits))
         self.exhausted = False
         self._sampler, self._store = sampler, store
         self._proposer = Proposer(pricing, sampler, plan.seed)
@@ -82,7 +90,7 @@ class Study:
         self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
             self._proposer.saw(trial.digest)
-        sampler.load((trial.genome, self._told(trial)) for trial in self.finished)
+        sampler.load((trial.genome, self.goals.outcome(trial)) for trial in self.finished)
         self._handles = {trial.number: sampler.add(trial.genome) for trial in self._unfinished}
 
     def enqueue(self, genomes: Sequence[Genome]) -> None:
@@ -96,7 +104,7 @@ class Study:
         """
         taken: list[tuple[Trial, Known]] = []
         for known in self._store.reusable(self.plan.epochs[1]):
-            trial = reused(self.pricing, self.objectives, known)
+            trial = reused(self.pricing, self.goals.objectives, known)
             if trial is not None and not self._proposer.knows(trial.digest):
                 self._proposer.saw(trial.digest)
                 taken.append((trial, known))
@@ -106,7 +114,7 @@ class Study:
         while True:
             trials = [dataclasses.replace(trial, number=first + index) for index, (trial, _) in enumerate(taken)]
             answers = [
-                Answer(trial, self._values(trial), self._excesses(trial.metrics), known.evaluation)
+                Answer(trial, self.goals.values(trial.metrics), self.goals.excesses(trial.metrics), known.evaluation)
                 for trial, (_, known) in zip(trials, taken, strict=True)
             ]
             try:
@@ -118,7 +126,7 @@ class Study:
         self.trials.update({trial.number: trial for trial in trials})
         self._highest = max(self.trials)
         self.finished += trials
-        self._sampler.load((trial.genome, self._values(trial)) for trial in trials)
+        self._sampler.load((trial.genome, self.goals.outcome(trial)) for trial in trials)
         return len(trials)
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -283,6 +291,8 @@ class Study:
                 trial = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})
                 self.trials[trial.number] = trial
                 self._store.report(trial, step, metrics)
+                if (partial := self.goals.outcome(trial)) is not None:
+                    self._sampler.see(self._handles[trial.number], partial)
             case Finished():
                 self._finish(trial, event)
             case Failed(again=True) if trial.number not in self._retried and trial.attempt < ATTEMPTS:
@@ -314,9 +324,8 @@ class Study:
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}
-        missing = [objective.name for objective in self.objectives if objective.name not in metrics]
-        if missing:
-            reason = f"evaluate returned {', '.join(metrics)}, and the objective {missing[0]!r} is not among them"
+        if missing := self.goals.missing(metrics):
+            reason = f"evaluate returned {', '.join(metrics)}, and the {missing} is not among them"
             self._end(trial.moved(State.FAIL, reason=reason, seconds=event.seconds, host=event.host))
         else:
             self._end(trial.moved(State.COMPLETE, metrics=metrics, seconds=event.seconds, host=event.host))
@@ -330,19 +339,10 @@ class Study:
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
-        values = self._told(trial)
-        self._store.finish(trial, values, self._excesses(trial.metrics))
-        self._sampler.tell(self._handles.pop(trial.number), values)
+        values = self.goals.values(trial.metrics) if trial.state is State.COMPLETE else None
+        self._store.finish(trial, values, self.goals.excesses(trial.metrics))
+        self._sampler.tell(self._handles.pop(trial.number), self.goals.outcome(trial))
         self.finished.append(trial)
-
-    def _told(self, trial: Trial) -> list[float] | None:
-        return self._values(trial) if trial.state is State.COMPLETE else None
-
-    def _values(self, trial: Trial) -> list[float]:
-        return [float(trial.metrics[objective.name]) for objective in self.objectives]
-
-    def _excesses(self, metrics: Metrics) -> dict[str, float]:
-        return {str(limit): limit.excess(metrics) for limit in self.pricing.limits}
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

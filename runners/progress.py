@@ -56,7 +56,9 @@ class Watcher:
             self._count(study, study.finished)
         for trial in self._count(study, study.finished[self._told :]):
             if self._bar is None or trial.state is State.FAIL:
-                self._console.print(self._line(trial, study.objectives), highlight=False, markup=False, soft_wrap=True)
+                self._console.print(
+                    self._line(trial, study.goals.objectives), highlight=False, markup=False, soft_wrap=True
+                )
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=study.total, note=self._note(study, done))
 
@@ -76,7 +78,7 @@ class Watcher:
         self._told += len(ended)
         self._failed += sum(trial.state is State.FAIL for trial in ended)
         known = ended if self._best is None else [self._best, *ended]
-        self._best = next(iter(ranked(known, study.objectives)), self._best)
+        self._best = next(iter(ranked(known, study.goals.objectives)), self._best)
         return ended
 
     def _line(self, trial: Trial, objectives: tuple[Objective, ...]) -> str:
@@ -90,7 +92,7 @@ class Watcher:
     def _note(self, study: Study, done: int) -> str:
         parts = []
         if self._best is not None:
-            goal = study.objectives[0].name
+            goal = study.goals.objectives[0].name
             parts.append(f"best {goal} {quantity(self._best.metrics[goal])} (trial {self._best.number})")
         new, spent = done - self._before, time.monotonic() - self._started
         if new:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from nas.errors import SpaceError
 from nas.objectives import Objective
-from nas.samplers.base import Proposal
+from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
 POPULATION = 30  # latest results that may become parents; so many random ones come first
@@ -57,14 +57,15 @@ class EvolutionSampler:
         """What was evaluated counts, not what was proposed."""
         return self.add(genome)
 
-    def reject(self, proposal: Proposal) -> None:
+    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
         """Nothing: the next child is another one."""
 
-    def tell(self, handle: int, values: Sequence[float] | None) -> None:
+    def see(self, handle: int, outcome: Outcome) -> None:
+        """Nothing: only what is trained to the end competes."""
+
+    def tell(self, handle: int, outcome: Outcome | None) -> None:
         """A failure leaves no trace."""
-        genome = self._running.pop(handle)
-        if values is not None:
-            self._take(genome, values)
+        self._take(self._running.pop(handle), outcome)
 
     def add(self, genome: Genome) -> int:
         """Remembered until its values are told."""
@@ -72,18 +73,19 @@ class EvolutionSampler:
         self._running[self._next] = genome
         return self._next
 
-    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+    def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """As if told one by one."""
         count = 0
-        for genome, values in ended:
+        for genome, outcome in ended:
             count += 1
-            if values is not None:
-                self._take(genome, values)
+            self._take(genome, outcome)
         if count:  # other draws than those of the run before
             self._rng = random.Random(f"{self._seed}:{count}")
 
-    def _take(self, genome: Genome, values: Sequence[float]) -> None:
-        losses = [sign * value for sign, value in zip(self._signs, values, strict=True)]
+    def _take(self, genome: Genome, outcome: Outcome | None) -> None:
+        if outcome is None or outcome.fidelity < 1:
+            return
+        losses = [sign * value for sign, value in zip(self._signs, outcome.values, strict=True)]
         self._population.append((losses, genome))
         if not any(_covers(other, losses) for other, _ in self._front):
             self._front = [(other, parent) for other, parent in self._front if not _covers(losses, other)]

@@ -19,7 +19,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.objectives import Objective
-from nas.samplers.base import Proposal
+from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
 STARTUP = 10  # random proposals before TPE models anything
@@ -103,17 +103,20 @@ class OptunaSampler:
         self.reject(proposal)
         return self.add(genome)
 
-    def reject(self, proposal: Proposal) -> None:
+    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:  # noqa: ARG002
         """Nothing is learnt; the trial is used again."""
         if proposal.ticket is not None:
             self._storage.reject(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, proposal.ticket))
 
-    def tell(self, handle: int, values: Sequence[float] | None) -> None:
-        """Pass on the values, or the failure."""
-        if values is None:
+    def see(self, handle: int, outcome: Outcome) -> None:
+        """Nothing: Optuna's samplers take partial values for final ones."""
+
+    def tell(self, handle: int, outcome: Outcome | None) -> None:
+        """Pass on the values, or the failure; one that was stopped early counts as that."""
+        if outcome is None or outcome.fidelity < 1:
             self._study.tell(handle, state=TrialState.FAIL)
         else:
-            self._study.tell(handle, list(values))
+            self._study.tell(handle, list(outcome.values))
             self._told += 1
 
     def add(self, genome: Genome) -> int:
@@ -128,9 +131,10 @@ class OptunaSampler:
                 self._generation = generation
         return number
 
-    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+    def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Trials that are complete or failed from the start; for NSGA-II all of them are the first generation."""
-        for genome, values in ended:
+        for genome, outcome in ended:
+            values = None if outcome is None or outcome.fidelity < 1 else outcome.values
             self._insert(genome, TrialState.FAIL if values is None else TrialState.COMPLETE, values)
             self._told += values is not None
 

@@ -11,7 +11,7 @@ from nas import Space, int_range, of, one_of
 from nas.errors import InputError
 from nas.mixers import ConvAttention, Pooling
 from nas.objectives import objectives_from
-from nas.samplers import make_sampler
+from nas.samplers import Outcome, make_sampler
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def search(space, name, trials, seed=0, goals=("accuracy:max",)):
         proposal = sampler.ask()
         genome = space.canonical(proposal.genome)
         handle = sampler.accept(proposal, genome)
-        sampler.tell(handle, [score(space, genome)] * len(goals))
+        sampler.tell(handle, Outcome([score(space, genome)] * len(goals)))
         found.append((proposal.origin, score(space, genome)))
     return found
 
@@ -74,13 +74,13 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
         if step % 4 == 0:
             sampler.reject(sampler.ask())
         elif step % 4 == 1:
-            sampler.tell(sampler.add(space.sample(rng)), [rng.random()] * len(goals))
+            sampler.tell(sampler.add(space.sample(rng)), Outcome([rng.random()] * len(goals)))
         elif step % 4 == 2:
             proposal = sampler.ask()
             sampler.tell(sampler.accept(proposal, space.canonical(proposal.genome)), None)
         else:
             proposal = sampler.ask()
-            sampler.tell(sampler.accept(proposal, space.sample(rng)), [rng.random()] * len(goals))
+            sampler.tell(sampler.accept(proposal, space.sample(rng)), Outcome([rng.random()] * len(goals)))
 
     genome = sampler.ask().genome
     assert len(genome) == len(space.genes)
@@ -110,7 +110,7 @@ def test_random_proposals_are_legal_canonical_and_of_every_option(space):
 def test_what_was_loaded_is_learnt_from(space, name, goals):
     rng = random.Random(0)
     genomes = [space.sample(rng) for _ in range(60)]
-    ended = [(genome, [score(space, genome), -score(space, genome)][: len(goals)]) for genome in genomes]
+    ended = [(genome, Outcome([score(space, genome), -score(space, genome)][: len(goals)])) for genome in genomes]
     sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
 
     sampler.load([*ended, (genomes[0], None)])
@@ -127,7 +127,7 @@ def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
     sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
 
     for genome in genomes:
-        sampler.tell(sampler.add(genome), [score(space, genome), -score(space, genome)][: len(goals)])
+        sampler.tell(sampler.add(genome), Outcome([score(space, genome), -score(space, genome)][: len(goals)]))
 
     assert mean_of_proposals(space, sampler) > 1.15 * sum(score(space, genome) for genome in genomes) / len(genomes)
 
@@ -136,7 +136,7 @@ def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
 def test_rejected_proposals_change_nothing_and_leave_nothing_behind(space, name, goals):
     rng = random.Random(0)
-    ended = [(space.sample(rng), [rng.random()] * len(goals)) for _ in range(40)]
+    ended = [(space.sample(rng), Outcome([rng.random()] * len(goals))) for _ in range(40)]
     samplers = [make_sampler(name, space, objectives_from(list(goals)), 0) for _ in range(2)]
     for sampler in samplers:
         sampler.load(ended)
@@ -157,8 +157,8 @@ def test_evolution_mutates_the_best_of_its_latest_results_and_members_of_the_fro
     changed = []
     for objectives in (one, two):
         sampler = make_sampler("evolution", space, objectives, 0)
-        worst = [-1.0, 9.0][: len(objectives)]
-        sampler.load([*((genome, worst) for genome in others), *((parent, [1.0, 0.0][: len(objectives)]),) * 23])
+        worst, best = (Outcome(values[: len(objectives)]) for values in ([-1.0, 9.0], [1.0, 0.0]))
+        sampler.load([*((genome, worst) for genome in others), *((parent, best),) * 23])
         children = [sampler.ask() for _ in range(50)]
         assert {child.origin for child in children} == {"evolution"}
         changed.append([sum(a != b for a, b in zip(child.genome, parent, strict=True)) for child in children])
@@ -172,7 +172,7 @@ def test_nsga2_takes_any_number_of_foreign_candidates(space):
     sampler = make_sampler("nsga2", space, objectives_from(["accuracy:max"]), 0)
 
     for _ in range(20 * 60):
-        sampler.tell(sampler.add(space.sample(rng)), [rng.random()])
+        sampler.tell(sampler.add(space.sample(rng)), Outcome([rng.random()]))
 
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 60)  # one frame a generation would be too many
@@ -188,18 +188,18 @@ def test_what_was_loaded_leaves_the_handles_of_what_runs_alone(space, name):
     sampler = make_sampler(name, space, objectives_from(["accuracy:max"]), 0)
     running = sampler.add(space.sample(rng))
 
-    sampler.load([(space.sample(rng), [0.5]), (space.sample(rng), None)])
+    sampler.load([(space.sample(rng), Outcome([0.5])), (space.sample(rng), None)])
     other = sampler.add(space.sample(rng))
     proposal = sampler.ask()
     third = sampler.accept(proposal, space.canonical(proposal.genome))
 
-    for handle, values in ((third, [0.1]), (running, None), (other, [0.2])):
-        sampler.tell(handle, values)
+    for handle, outcome in ((third, Outcome([0.1])), (running, None), (other, Outcome([0.2]))):
+        sampler.tell(handle, outcome)
 
 
 def test_a_large_study_is_loaded_within_seconds(space):
     rng = random.Random(0)
-    ended = [(space.sample(rng), [rng.random()]) for _ in range(5000)]
+    ended = [(space.sample(rng), Outcome([rng.random()])) for _ in range(5000)]
     sampler = make_sampler("auto", space, objectives_from(["accuracy:max"]), 0)
     started = time.perf_counter()
 
