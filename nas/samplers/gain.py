@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from nas.objectives import front
-
-Array = NDArray[np.float64]
+from nas.samplers.features import Array
 
 WEIGHTS = 256  # directions from the reference point, for three and more
 
@@ -31,7 +29,7 @@ def expected_hypervolume_gain(losses: Array, reference: Array, draws: Array) -> 
     inside = inside[front(inside.tolist())] if len(inside) else inside
     columns = draws.shape[2]
     if columns == 2:
-        return np.asarray(np.mean([_area(inside, reference, draw) for draw in draws], axis=0))
+        return np.asarray(_area(inside, reference, draws.reshape(-1, 2)).reshape(draws.shape[:2]).mean(0))
     directions = np.abs(np.random.default_rng(0).standard_normal((WEIGHTS, columns)))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     held = _along(inside, reference, directions).max(0) if len(inside) else np.zeros(WEIGHTS)

@@ -1,40 +1,145 @@
-"""A Gaussian process over candidates: two kinds of distance, of genes and of costs, each with one length scale.
+"""A Gaussian process over candidates, with few length scales: of all genes, of the counts, of the costs.
 
 With one length scale a gene, some dozens of results would not tell dozens of scales apart, and the search for them
-takes seconds. Posterior and marginal likelihood as in Rasmussen and Williams, "Gaussian Processes for Machine Learning"
-(2006), algorithm 2.1; the kernel is Matérn 5/2 (their equation 4.17) over the joint distance.
+takes seconds. The process is scikit-learn's; the kernel and the prior of its scales are here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
-Array = NDArray[np.float64]
+from nas.samplers.features import Array
 
-START = np.log([0.5, 1.0, 0.05])  # length of the genes, of the costs, share of noise
-LOW, HIGH = np.log([0.05, 0.05, 1e-4]), np.log([5.0, 20.0, 2.0])
-SPREAD = np.array([0.7, 1.0, 1.5])  # of the prior over their logarithms
-STEPS = 60  # evaluations of the likelihood in one fit
+# logarithms of amplitude, lengths of genes, counts, costs and fidelity, share of noise: where they are expected
+NAMES = ("amplitude", "genes", "counts", "costs", "fidelity", "noise")
+EXPECTED = np.log([1.0, 0.5, 0.5, 1.0, 1.0, 0.05])
+SPREAD = np.array([1.0, 0.7, 0.7, 0.7, 0.7, 1.5])
+BOUNDS = np.log([(0.05, 20.0), (0.05, 5.0), (0.05, 5.0), (0.05, 20.0), (0.1, 20.0), (1e-4, 2.0)])
+WEIGHTS = np.array([1.0, 1.0, 0.5]) / 2.5  # of genes with counts, counts alone, costs alone
+STEPS = 25  # of the search for the scales
 
 
 @dataclasses.dataclass(frozen=True)
-class Points:
-    """Candidates as numbers: genes (n, g) and costs (n, c), both scaled to about 1."""
+class Columns:
+    """Where genes, counts and costs end in a row; after them comes the fidelity."""
 
-    genes: Array
-    costs: Array
+    genes: int
+    counts: int
+    costs: int
 
-    def __len__(self) -> int:
-        return len(self.genes)
 
-    def squares(self, other: Points) -> tuple[Array, Array]:
-        """Squared distances to other points, of genes and of costs: two arrays (n, m)."""
-        return _squares(self.genes, other.genes), _squares(self.costs, other.costs)
+class CandidateKernel(Kernel):  # type: ignore[misc]  # scikit-learn has no types
+    """Sum of Matérn 5/2 kernels over genes and counts, over counts, and over costs, times one over the fidelity.
+
+    Each is equation 4.17 of Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006). The sum lets what
+    an option does in general be learnt from few results, and leaves room for how genes work together.
+    """
+
+    def __init__(self, columns: Columns, scales: tuple[float, ...] = tuple(EXPECTED)) -> None:
+        self.columns, self.scales = columns, scales
+
+    @property
+    def hyperparameters(self) -> list[Any]:
+        """One: all logarithms together."""
+        return [Hyperparameter("scales", "numeric", np.exp(BOUNDS), len(NAMES))]
+
+    @property
+    def theta(self) -> Array:
+        """The logarithms."""
+        return np.array(self.scales)
+
+    @theta.setter
+    def theta(self, theta: Array) -> None:
+        self.scales = tuple(map(float, theta))
+
+    @property
+    def bounds(self) -> Array:
+        """Of the logarithms."""
+        return BOUNDS
+
+    def __call__(self, rows: Array, others: Array | None = None, eval_gradient: bool = False) -> Any:  # noqa: FBT001, FBT002
+        """(n, m), and for `eval_gradient` its derivatives by the logarithms (n, n, 6). The noise is on the diagonal."""
+        amplitude, genes, counts, costs, fidelity, noise = np.exp(self.scales)
+        squares = (
+            [_squares(part, other) for part, other in zip(self._parts(rows), self._parts(others), strict=True)]
+            if others is not None
+            else [_squares(part, part) for part in self._parts(rows)]
+        )
+        together, alone, paid, far = squares[0] + squares[1], squares[1], squares[2], squares[3]
+        found = [_matern(together, genes), _matern(alone, counts), _matern(paid, costs), _matern(far, fidelity)]
+        base = sum(weight * value for weight, (value, _) in zip(WEIGHTS, found[:3], strict=True))
+        kernel = amplitude * base * found[3][0]
+        if others is None:
+            kernel[np.diag_indices_from(kernel)] += amplitude * noise
+        if not eval_gradient:
+            return kernel
+        gradient = np.empty((*kernel.shape, len(NAMES)))
+        gradient[..., 0] = kernel
+        for index in range(3):
+            gradient[..., index + 1] = amplitude * WEIGHTS[index] * found[index][1] * found[3][0]
+        gradient[..., 4] = amplitude * base * found[3][1]
+        gradient[..., 5] = amplitude * noise * np.eye(len(kernel))
+        return kernel, gradient
+
+    def diag(self, rows: Array) -> Array:
+        """(n,) without the noise: what is asked for is the candidate's own value."""
+        return np.full(len(rows), np.exp(self.scales[0]))
+
+    def is_stationary(self) -> bool:
+        """It is."""
+        return True
+
+    def _parts(self, rows: Array) -> tuple[Array, ...]:
+        c = self.columns
+        return rows[:, : c.genes], rows[:, c.genes : c.counts], rows[:, c.counts : c.costs], rows[:, c.costs :]
+
+
+class GaussianProcess:
+    """Fitted to values (n,) of rows (n, d)."""
+
+    def __init__(self, columns: Columns, rows: Array, values: Array, scales: Array | None = None) -> None:
+        """`scales` are those of an earlier fit, to be kept; None searches for the likeliest under the prior."""
+        self._mean, self._std = float(values.mean()), float(values.std()) or 1.0
+        kernel = CandidateKernel(columns, tuple(EXPECTED if scales is None else scales))
+        self._process = GaussianProcessRegressor(
+            kernel, alpha=1e-6, optimizer=None if scales is not None else _likeliest
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._process.fit(rows, (values - self._mean) / self._std)
+
+    @property
+    def scales(self) -> Array:
+        """The logarithms of `NAMES`."""
+        return np.array(self._process.kernel_.theta)
+
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation (m,) of what a training of these would give, without its noise."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tiny negative variances are set to 0, as they should be
+            mean, std = self._process.predict(rows, return_std=True)
+        return self._mean + self._std * mean, self._std * np.maximum(std, 1e-5)
+
+
+def _likeliest(loss: Callable[..., Any], start: Array, bounds: Array) -> tuple[Array, float]:
+    """The scales of the largest posterior density, for scikit-learn."""
+
+    def posterior(theta: Array) -> tuple[float, Array]:
+        value, gradient = loss(theta, eval_gradient=True)
+        apart = (theta - EXPECTED) / SPREAD
+        return value + 0.5 * float(apart @ apart), gradient + apart / SPREAD
+
+    found = minimize(posterior, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": STEPS})
+    return np.asarray(found.x), float(found.fun)
 
 
 def _squares(a: Array, b: Array) -> Array:
@@ -42,57 +147,10 @@ def _squares(a: Array, b: Array) -> Array:
     return np.asarray(np.maximum(found, 0.0))
 
 
-class GaussianProcess:
-    """Fitted to values (n,); see `predict`."""
-
-    def __init__(self, points: Points, values: Array, scales: Array | None = None) -> None:
-        """`scales` are those of an earlier fit, to be kept; None searches for them."""
-        self._points = points
-        self._mean, self._std = float(values.mean()), float(values.std()) or 1.0
-        self._values = (values - self._mean) / self._std
-        self._squares = points.squares(points)
-        self.scales = self._fitted() if scales is None else scales
-        self._solve(self.scales)
-
-    def predict(self, points: Points) -> tuple[Array, Array]:
-        """Mean and standard deviation (m,) of what a training of these would give, without its noise."""
-        cross = _matern(*points.squares(self._points), self.scales)
-        mean = cross @ self._weights
-        solved = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
-        variance = np.maximum(1.0 - (solved * solved).sum(0), 1e-9) * self._amplitude
-        return self._mean + self._std * mean, self._std * np.sqrt(variance)
-
-    def _fitted(self) -> Array:
-        found = minimize(
-            self._loss,
-            START,
-            method="Nelder-Mead",
-            options={"maxfev": STEPS, "initial_simplex": START + np.vstack([np.zeros(3), np.diag([0.8, 1.0, 1.5])])},
-        )
-        return np.asarray(np.clip(found.x, LOW, HIGH))
-
-    def _loss(self, scales: Array) -> float:
-        """Minus the logarithm of likelihood times prior, the amplitude at its best."""
-        if not self._solve(np.clip(scales, LOW, HIGH)):
-            return 1e9
-        count = len(self._values)
-        likelihood = 0.5 * count * np.log(self._amplitude) + np.log(np.diag(self._factor)).sum()
-        prior = 0.5 * (((scales - START) / SPREAD) ** 2).sum()
-        return float(likelihood + prior)
-
-    def _solve(self, scales: Array) -> bool:
-        noise = np.exp(scales[2]) + 1e-6
-        kernel = _matern(*self._squares, scales)
-        kernel[np.diag_indices_from(kernel)] += noise
-        try:
-            self._factor = cholesky(kernel, lower=True, check_finite=False)
-        except LinAlgError:
-            return False
-        self._weights = cho_solve((self._factor, True), self._values, check_finite=False)
-        self._amplitude = max(float(self._values @ self._weights) / len(self._values), 1e-6)
-        return True
-
-
-def _matern(genes: Array, costs: Array, scales: Array) -> Array:
-    distance = np.sqrt(5.0 * (genes / np.exp(2 * scales[0]) + costs / np.exp(2 * scales[1])))
-    return np.asarray((1.0 + distance + distance * distance / 3.0) * np.exp(-distance))
+def _matern(squares: Array, length: float) -> tuple[Array, Array]:
+    """The kernel, and its derivative by the logarithm of the length."""
+    distance = np.sqrt(5.0 * squares) / length
+    falling = np.exp(-distance)
+    return (1.0 + distance + distance * distance / 3.0) * falling, distance * distance / 3.0 * (
+        1.0 + distance
+    ) * falling

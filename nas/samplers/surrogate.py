@@ -1,8 +1,9 @@
-"""`auto`: a model of what is not known before training, asked about mutants of the best so far.
+"""`auto`: a model of what is not known before training, asked about a reserve of candidates.
 
-The first candidates are spread over the known costs. After them a Gaussian process of every objective that is measured
-(a known cost is never modelled) rates a pool: mutants and children of the front, and some from anywhere. The best by
-expected improvement, or expected gain in hypervolume, is proposed; what still runs counts with what the model expects.
+The first candidates are spread over the known costs. After them a model of every objective that is measured (a known
+cost is never modelled) rates a reserve: mutants and children of the front and of the most promising, and some from
+anywhere. The best by expected improvement, or expected gain in hypervolume, is proposed; what still runs counts with
+what the model expects of it.
 """
 
 from __future__ import annotations
@@ -14,60 +15,63 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from nas.errors import ArchitectureError, SpaceError
-from nas.feasible import Priced, Pricing
+from nas.feasible import Pricing
 from nas.objectives import Limit, Objective, front
 from nas.samplers.base import Outcome, Proposal
-from nas.samplers.features import Encoder, costs_row, stacked
+from nas.samplers.candidates import Candidate, Candidates
+from nas.samplers.features import Array
 from nas.samplers.gain import expected_hypervolume_gain, expected_improvement
-from nas.samplers.gaussian import Array, GaussianProcess, Points
+from nas.samplers.model import Data, Model
 from nas.space import Genome
 
 STARTUP = 10  # results before anything is modelled
-SPREAD = 64  # candidates drawn to spread the first over the known costs
-POOL = 300  # candidates rated for a proposal
-GLOBAL = 0.2  # share of them from anywhere
-PARENTS = 12  # of the front and the best behind it
-MOST = 400  # results in the model
+FRESH = 100  # candidates made for a proposal
+GLOBAL = 0.3  # share of them from anywhere
+PARENTS = 12  # of the front and the best behind it, and as many of the most promising
 DRAWS = 16  # outcomes of a candidate that are looked at, for several objectives
 QUANTILES = ndtri((np.arange(DRAWS) + 0.5) / DRAWS)
-REFIT = 1.1  # growth of the results after which the length scales are searched for again
 
 
 class SurrogateSampler:
     """Behind the contract of `nas.samplers.base.Sampler`."""
 
     def __init__(
-        self,
-        pricing: Pricing,
-        objectives: Sequence[Objective],
-        seed: int,
-        metric_limits: Sequence[Limit] = (),  # noqa: ARG002
+        self, pricing: Pricing, objectives: Sequence[Objective], seed: int, metric_limits: Sequence[Limit] = ()
     ) -> None:
         self._pricing, self._space, self._objectives = pricing, pricing.space, tuple(objectives)
-        self._rng, self._numbers = random.Random(seed), np.random.default_rng(seed)
-        self._signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
-        self._modelled = [index for index, goal in enumerate(objectives) if goal.name not in pricing.known]
-        self._encoder = Encoder(self._space)
-        self._known: dict[Genome, Priced | None] = {}
-        self._genes: dict[Genome, Array] = {}
-        self._results: list[tuple[Genome, list[float]]] = []
-        self._running: dict[int, Genome] = {}
-        self._seen: set[Genome] = set()
+        self._seed, self._rng, self._numbers = seed, random.Random(seed), np.random.default_rng(seed)
+        self._signs = np.array([-1.0 if objective.maximize else 1.0 for objective in objectives])
+        self._candidates = Candidates(pricing, self._rng)
+        self._models = {
+            index: Model(self._candidates.columns)
+            for index, goal in enumerate(objectives)
+            if goal.name not in pricing.known
+        }
+        self._results: list[tuple[Candidate, Array]] = []
+        self._running: dict[int, Candidate] = {}
+        self._promising: list[Genome] = []
         self._next = 0
-        self._scales: dict[int, tuple[int, Array]] = {}
 
-    # -- the contract ----------------------------------------------------------------------------------------------
+    # -- the contract ------------------------------------------------------------------------------------------------
 
     def ask(self) -> Proposal:
         """Labelled "spread" while there is too little to model. Raises: SpaceError when nothing legal is found."""
-        if len(self._results) < STARTUP or not self._modelled:
+        self._candidates.survey()
+        if self._models and len(self._results) < STARTUP:
+            self._candidates.grow(self._candidates.draw() for _ in range(FRESH))
             return Proposal(self._spread(), "spread")
-        pool = self._pool()
-        if not pool:
-            return Proposal(self._space.sample(self._rng), "random")
-        rated = self._rate(pool)
-        return Proposal(pool[int(np.argmax(rated))], "surrogate")
+        parents = [*self._parents(), *self._promising]
+        children = round((1 - GLOBAL) * FRESH) if parents else 0
+        self._candidates.grow(self._candidates.child(parents) for _ in range(children))
+        self._candidates.grow(self._candidates.draw() for _ in range(FRESH - children))
+        reserve = list(self._candidates.reserve.values())
+        if not reserve:
+            return Proposal(self._candidates.draw(), "random")
+        gains = self._rate(reserve)
+        order = np.argsort(-gains, kind="stable")
+        self._promising = [reserve[index].genome for index in order[:PARENTS]]
+        self._candidates.cut({candidate.genome: gain for candidate, gain in zip(reserve, gains, strict=True)})
+        return Proposal(self._promising[0], "surrogate")
 
     def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
         """What is evaluated counts, not what was proposed."""
@@ -75,183 +79,109 @@ class SurrogateSampler:
 
     def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:  # noqa: ARG002
         """It is not proposed again."""
-        self._seen.add(self._space.canonical(proposal.genome))
+        self._candidates.saw(self._space.canonical(proposal.genome))
 
     def see(self, handle: int, outcome: Outcome) -> None:
         """Nothing yet."""
 
     def tell(self, handle: int, outcome: Outcome | None) -> None:
         """A failure is not proposed again, and teaches nothing else."""
-        genome = self._running.pop(handle)
-        if outcome is not None:
-            self._take(genome, outcome.values)
+        self._take(self._running.pop(handle), outcome)
 
     def add(self, genome: Genome) -> int:
         """It runs."""
         self._next += 1
-        self._running[self._next] = self._space.canonical(genome)
-        self._seen.add(self._running[self._next])
+        self._running[self._next] = self._known(genome)
         return self._next
 
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """As if told one by one."""
+        count = 0
         for genome, outcome in ended:
-            canonical = self._space.canonical(genome)
-            self._seen.add(canonical)
-            if outcome is not None:
-                self._take(canonical, outcome.values)
+            count += 1
+            self._take(self._known(genome), outcome)
+        if count:  # other draws than those of the run before
+            self._rng.seed(f"{self._seed}:{count}")
 
-    def _take(self, genome: Genome, values: Sequence[float]) -> None:
-        losses = [sign * float(value) for sign, value in zip(self._signs, values, strict=True)]
-        if all(map(math.isfinite, losses)):
-            self._results.append((genome, losses))
+    def _known(self, genome: Genome) -> Candidate:
+        genome = self._space.canonical(genome)
+        candidate = self._candidates.of(genome)
+        self._candidates.saw(genome)
+        return candidate
 
-    # -- candidates ------------------------------------------------------------------------------------------------
+    def _take(self, candidate: Candidate, outcome: Outcome | None) -> None:
+        if outcome is not None and outcome.fidelity == 1 and all(map(math.isfinite, outcome.values)):
+            self._results.append((candidate, self._signs * np.array(outcome.values, dtype=float)))
 
-    def _price(self, genome: Genome) -> Priced | None:
-        """None for what is illegal."""
-        if genome not in self._known:
-            if len(self._known) > 20_000:
-                self._known.clear()
-            try:
-                self._known[genome] = self._pricing.price(genome)
-            except (ArchitectureError, SpaceError):
-                self._known[genome] = None
-        return self._known[genome]
-
-    def _fits(self, genome: Genome) -> bool:
-        priced = self._price(genome)
-        return priced is not None and priced.excess == 0 and genome not in self._seen
+    # -- choosing ----------------------------------------------------------------------------------------------------
 
     def _spread(self) -> Genome:
-        """Of some within the limits one of another share of the known costs each time, from the cheap to the dear."""
-        drawn = [genome for genome in (self._space.sample(self._rng) for _ in range(SPREAD)) if self._fits(genome)]
-        if not drawn or not self._pricing.known:
-            return drawn[0] if drawn else self._space.sample(self._rng)
-        names = self._pricing.known
-        costs = np.stack([costs_row(priced.costs, names) for genome in drawn if (priced := self._price(genome))])
-        deviation = costs.std(0)
-        order = np.argsort(((costs - costs.mean(0)) / np.where(deviation > 0, deviation, 1.0)).sum(1))
-        return drawn[int(order[int(_halton(len(self._results) + len(self._running)) * len(drawn))])]
-
-    def _pool(self) -> list[Genome]:
-        parents = self._parents()
-        found: dict[Genome, None] = {}
-        for _ in range(2 * POOL):
-            if len(found) >= POOL:
-                break
-            genome = self._child(parents)
-            if self._fits(genome):
-                found[genome] = None
-        return list(found)
-
-    def _child(self, parents: Sequence[Genome]) -> Genome:
-        if self._rng.random() < GLOBAL:
-            return self._space.sample(self._rng)
-        child = self._rng.choice(parents)
-        if self._rng.random() < 0.3:
-            child = self._space.crossover(child, self._rng.choice(parents), self._rng)
-        try:
-            for _ in range(1 + min(3, int(self._rng.expovariate(1.2)))):
-                child = self._space.mutate(child, self._rng)
-        except SpaceError:
-            return self._space.sample(self._rng)
-        return child
+        """Another share of the known costs each time, from the cheap to the dear; there what is least like the rest."""
+        reserve = list(self._candidates.reserve.values())
+        if not reserve:
+            return self._candidates.draw()
+        taken = [*(candidate for candidate, _ in self._results), *self._running.values()]
+        columns = self._candidates.columns
+        costs = np.array([candidate.row[columns.counts : columns.costs].sum() for candidate in reserve])
+        order = np.argsort(costs, kind="stable")
+        window = max(1, len(order) // 20)
+        first = min(len(order) - window, int(_halton(len(taken)) * len(order)))
+        near = [reserve[index] for index in order[first : first + window]]
+        if not taken:
+            return near[0].genome
+        rows = np.array([candidate.row[: columns.counts] for candidate in near])
+        others = np.array([candidate.row[: columns.counts] for candidate in taken])
+        apart = ((rows[:, None] - others[None]) ** 2).sum(2).min(1)
+        return near[int(np.argmax(apart))].genome
 
     def _parents(self) -> list[Genome]:
         """The front, and fronts behind it until there are PARENTS."""
         left, found = list(self._results), list[Genome]()
-        if len(self._objectives) == 1:
-            return [genome for genome, _ in sorted(left, key=lambda pair: pair[1])[:PARENTS]]
+        if len(self._signs) == 1:
+            return [candidate.genome for candidate, _ in sorted(left, key=lambda pair: pair[1][0])[:PARENTS]]
         while left and len(found) < PARENTS:
-            best = set(front([losses for _, losses in left]))
-            found += [genome for index, (genome, _) in enumerate(left) if index in best]
+            best = set(front([losses.tolist() for _, losses in left]))
+            found += [candidate.genome for index, (candidate, _) in enumerate(left) if index in best]
             left = [pair for index, pair in enumerate(left) if index not in best]
         return found
 
-    # -- the model -------------------------------------------------------------------------------------------------
-
-    def _rows(self, genomes: Sequence[Genome]) -> tuple[list[Array], list[Array]]:
-        genes, costs = [], []
-        for genome in genomes:
-            if genome not in self._genes:
-                if len(self._genes) > 20_000:
-                    self._genes.clear()
-                self._genes[genome] = self._encoder.genes(genome)
-            priced = self._price(genome)
-            genes.append(self._genes[genome])
-            costs.append(costs_row(priced.costs if priced else {}, self._pricing.known if priced else ()))
-        return genes, costs
-
-    def _rate(self, pool: Sequence[Genome]) -> Array:
-        kept, running = self._kept(), list(self._running.values())
-        trained, scale = stacked(*self._rows([genome for genome, _ in kept]))
-        asked, _ = stacked(*self._rows([*pool, *running]), scale)
-        losses = np.array([losses for _, losses in kept])
-        everything = np.array([losses for _, losses in self._results])
-        if len(self._signs) == 1:
-            mean, std = self._predict(0, trained, losses[:, 0], asked, len(pool))
-            best = float(min(everything.min(), mean[len(pool) :].min(initial=math.inf)))
-            return expected_improvement(best, mean[: len(pool)], std[: len(pool)])
+    def _rate(self, reserve: Sequence[Candidate]) -> Array:
+        """What each is expected to add (m,)."""
+        running = list(self._running.values())
+        asked = np.array([candidate.row for candidate in [*reserve, *running]])
+        known = np.array([candidate.row for candidate, _ in self._results])
+        losses = np.array([losses for _, losses in self._results]).reshape(-1, len(self._signs))
+        believed = [
+            model.predict(Data(known, losses[:, column]), asked[len(reserve) :], asked)
+            for column, model in self._models.items()
+        ]
+        if len(self._signs) == 1 and believed:
+            mean, std = believed[0]
+            best = float(min(losses.min(), mean[len(reserve) :].min(initial=math.inf)))
+            return expected_improvement(best, mean[: len(reserve)], std[: len(reserve)])
         draws = np.zeros((DRAWS, len(asked), len(self._signs)))
         for column in range(len(self._signs)):
-            if column in self._modelled:
-                mean, std = self._predict(column, trained, losses[:, column], asked, len(pool))
-                quantiles = QUANTILES if len(self._modelled) == 1 else self._numbers.permutation(QUANTILES)
-                draws[:, :, column] = mean + std * quantiles[:, None]
-            else:
-                draws[:, :, column] = [self._known_loss(column, genome) for genome in (*pool, *running)]
-        so_far = np.vstack([everything, draws[:, len(pool) :].mean(0)])
-        low = so_far.min(0)
-        high = np.array([self._reference(column, everything) for column in range(len(self._signs))])
+            draws[:, :, column] = self._exact(column, [*reserve, *running])
+        for column, (mean, std) in zip(self._models, believed, strict=True):
+            quantiles = QUANTILES if len(self._models) == 1 else self._numbers.permutation(QUANTILES)
+            draws[:, :, column] = mean + std * quantiles[:, None]
+        return self._gain(losses, draws, len(reserve))
+
+    def _gain(self, losses: Array, draws: Array, count: int) -> Array:
+        so_far = np.vstack([losses, draws[:, count:].mean(0)])
+        everything = np.vstack([so_far, draws.mean(0)])
+        low, high = everything.min(0), everything.max(0)
+        for column in self._models:
+            high[column] = np.quantile(losses[:STARTUP, column], 0.75)
         span = np.where(high > low, high - low, 1.0)
-        return expected_hypervolume_gain(
-            (so_far - low) / span, np.ones(len(span)), (draws[:, : len(pool)] - low) / span
-        )
+        scaled = (draws[:, :count] - low) / span
+        return expected_hypervolume_gain((so_far - low) / span, np.full(len(span), 1.001), scaled)
 
-    def _known_loss(self, column: int, genome: Genome) -> float:
-        priced = self._price(genome)
-        return math.inf if priced is None else self._signs[column] * priced.costs[self._objectives[column].name]
-
-    def _reference(self, column: int, losses: Array) -> float:
-        """The worst of a known cost; of what is measured the third quartile of the first, which nobody chose."""
-        found = losses[:, column]
-        if column in self._modelled:
-            return float(np.quantile(found[:STARTUP], 0.75))
-        return float(found.max() + 1e-3 * np.ptp(found))
-
-    def _predict(self, column: int, trained: Points, losses: Array, asked: Points, pool: int) -> tuple[Array, Array]:
-        size, scales = self._scales.get(column, (0, None))
-        if scales is None or len(self._results) >= REFIT * size:
-            scales = None
-        values = _winsorised(losses)
-        process = GaussianProcess(trained, values, scales)
-        if scales is None:
-            self._scales[column] = len(self._results), process.scales
-        if len(asked) > pool:  # what runs is believed to give what is expected of it
-            running = Points(asked.genes[pool:], asked.costs[pool:])
-            believed, _ = process.predict(running)
-            joint = Points(np.vstack([trained.genes, running.genes]), np.vstack([trained.costs, running.costs]))
-            process = GaussianProcess(joint, np.concatenate([values, believed]), process.scales)
-        return process.predict(asked)
-
-    def _kept(self) -> list[tuple[Genome, list[float]]]:
-        """At most MOST results: the best by each objective in turn, and every so-many-th of the others."""
-        if len(self._results) <= MOST:
-            return self._results
-        order = sorted(range(len(self._results)), key=lambda index: self._results[index][1])
-        best = set(order[: MOST // 2])
-        if len(self._signs) > 1:
-            best = set(front([losses for _, losses in self._results])) | set(order[: MOST // 4])
-        rest = [index for index in range(len(self._results)) if index not in best]
-        step = max(1, len(rest) // max(1, MOST - len(best)))
-        return [self._results[index] for index in sorted(best | set(rest[::step]))][: 2 * MOST]
-
-
-def _winsorised(losses: Array) -> Array:
-    """With far outliers on the bad side drawn in: a network that does not learn at all says little about the others."""
-    low, high = np.quantile(losses, [0.25, 0.75])
-    return np.asarray(np.minimum(losses, high + 1.5 * (high - low) + 1e-12))
+    def _exact(self, column: int, candidates: Sequence[Candidate]) -> Array | float:
+        name = self._objectives[column].name
+        if column in self._models:
+            return 0.0
+        return np.array([self._signs[column] * candidate.costs[name] for candidate in candidates])
 
 
 def _halton(index: int) -> float:
