@@ -128,6 +128,10 @@ def search(
         bool | None,
         typer.Option("--published", help="Also train the published families, scaled to the limits, for comparison"),
     ] = None,
+    baseline: Annotated[
+        bool | None,
+        typer.Option("--baseline", help="Also run random search with the same budget and limits, for comparison"),
+    ] = None,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the closing tables as a picture")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
@@ -141,7 +145,7 @@ def search(
         "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
-        "published": published, "reuse": reuse,
+        "published": published, "baseline": baseline, "reuse": reuse,
     }  # fmt: skip
     from nas.config import read_config
 

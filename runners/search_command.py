@@ -26,6 +26,7 @@ from nas.objectives import excess, limits_from
 from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact
+from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.job_setup import Setup, Training, prepare, starts
 from runners.progress import Watcher
@@ -46,8 +47,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
     url = storage_url(config.storage)
     setup = prepare(config)
-    if config.published and not NAME.fullmatch(setup.study + PUBLISHED):
-        raise InputError(f"study name {setup.study!r} is too long for the study of the published families beside it")
+    _check_beside(setup)
     gpus = _gpus(setup)
     start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:
@@ -59,10 +59,12 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     try:
         with _signals():
             result = _search(setup, url, gpus, err, start)
+            comparison = _baseline(setup, url, gpus, err) if config.baseline else None
             published = None
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
-            outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            outcome = Outcome(setup, result, published, comparison, None, url, seconds)
             if config.export is not None and setup.training is not None and result.best is not None:
                 outcome = dataclasses.replace(outcome, exported=_exported(result, setup.training, config.export, err))
     except Terminated:
@@ -77,6 +79,19 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         close(outcome, picture)
         save_picture(picture, svg, f"nas search: {setup.study}")
     return 0 if result.best is not None else 1
+
+
+def _check_beside(setup: Setup) -> None:
+    """Raises: InputError when a study beside the search cannot be."""
+    config = setup.config
+    for asked, ending, what in (
+        (config.published, PUBLISHED, "the published families"),
+        (config.baseline, BASELINE, "random search"),
+    ):
+        if asked and not NAME.fullmatch(setup.study + ending):
+            raise InputError(f"study name {setup.study!r} is too long for the study of {what} beside it")
+    if config.baseline:
+        check(config)
 
 
 def _exported(result: Result, training: Training, to: str, err: Console) -> Exported | None:
@@ -123,6 +138,13 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
             reuse=config.reuse,
             watch=watch,
         )
+
+
+def _baseline(setup: Setup, url: str, gpus: float, err: Console) -> Comparison:
+    theirs = random_search(setup)
+    err.print(f"random search with the same budget: study {theirs.study}", highlight=False, soft_wrap=True)
+    _search(theirs, url, gpus, err, [])
+    return compare(setup, url)
 
 
 def _published(setup: Setup, training: Training, url: str, gpus: float, err: Console) -> Result | None:
