@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
-from runners.cli_studies import Json, Storage, StudyName, doctor, enqueue, studies_app
+from runners.cli_studies import Json, Storage, StudyName, confirm, doctor, enqueue, studies_app
 
 app = typer.Typer(
     name="nas",
@@ -204,6 +204,7 @@ def export(
     look.export_trial(study, storage, to=to, number=trial, force=force, as_json=as_json, out=out)
 
 
+app.command()(confirm)
 app.command()(enqueue)
 app.command()(doctor)
 

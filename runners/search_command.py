@@ -48,7 +48,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     url = storage_url(config.storage)
     setup = prepare(config)
     _check_beside(setup)
-    gpus = _gpus(setup)
+    gpus = gpu_share(setup)
     start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:
         from nas.export import check_target
@@ -57,8 +57,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     err.print(opening(setup, url), highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
-        with _signals():
-            result = _search(setup, url, gpus, err, start)
+        with signals():
+            result = carry_out(setup, url, gpus, err, start)
             comparison = _baseline(setup, url, gpus, err) if config.baseline else None
             published = None
             if config.published and setup.training is not None:
@@ -109,7 +109,8 @@ def _exported(result: Result, training: Training, to: str, err: Console) -> Expo
     return None if chosen is None else export(chosen, training.data, Path(to), study=result.study, force=True)
 
 
-def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
+def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
+    """`nas.search` as a configuration says it, with `gpus` for each trial, watched on `err`. Raises: NasError."""
     config = setup.config
     with Watcher(err, setup.study) as watch:
         return search(
@@ -143,7 +144,7 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
 def _baseline(setup: Setup, url: str, gpus: float, err: Console) -> Comparison:
     theirs = random_search(setup)
     err.print(f"random search with the same budget: study {theirs.study}", highlight=False, soft_wrap=True)
-    _search(theirs, url, gpus, err, [])
+    carry_out(theirs, url, gpus, err, [])
     return compare(setup, url)
 
 
@@ -165,10 +166,10 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
     space = Space(one_of(**members))
     config = setup.config.model_copy(update={"trials": len(members), "timeout": None, "reuse": False})
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config)
-    return _search(theirs, url, gpus, err, list(members.values()))
+    return carry_out(theirs, url, gpus, err, list(members.values()))
 
 
-def _gpus(setup: Setup) -> float:
+def gpu_share(setup: Setup) -> float:
     """The share of a GPU for each trial: as asked; else one where the built-in training finds one."""
     config = setup.config
     if config.gpus_per_trial is not None:
@@ -181,7 +182,7 @@ def _gpus(setup: Setup) -> float:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def signals() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) raise Terminated; one that is ignored, as by nohup, stays so."""
     received: list[int] = []
 
