@@ -69,16 +69,21 @@ def confirm(
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="Share of a GPU for each trial [default: as `nas search`]", min=0)
     ] = None,
+    trial_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Seconds that one training may take [default: none]")
+    ] = None,
     checkpoints: Annotated[str, typer.Option(help="Directory for checkpoints")] = "checkpoints",
     as_json: Json = False,
 ) -> None:
     """Train the best few again with fresh seeds: means with intervals, and whether the first is really ahead."""
     from runners.confirm import run_confirm
 
-    options = {"runner": runner, "workers": workers, "gpus_per_trial": gpus_per_trial, "checkpoints": checkpoints}
-    raise typer.Exit(
-        run_confirm(study, storage, top=top, seeds=seeds, options=options, as_json=as_json, out=out, err=err)
-    )
+    options = {
+        "runner": runner, "workers": workers, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
+        "checkpoints": checkpoints,
+    }  # fmt: skip
+    code = run_confirm(study, storage, top=top, seeds=seeds, options=options, as_json=as_json, out=out, err=err)
+    raise typer.Exit(code)
 
 
 def enqueue(

@@ -36,6 +36,7 @@ from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
 from nas.trial import Trial
+from nas.version import __version__
 from runners.job_setup import Setup
 from runners.search_command import carry_out, gpu_share, signals
 from runners.study_commands import setup_of
@@ -97,6 +98,8 @@ def run_confirm(
     missing = [(trial, replicate) for trial, replicate in wanted if (trial.digest, replicate) not in there]
     config = theirs.config.model_copy(update={"trials": max(1, len(there) + len(missing))})
     start = [{"network": setup.space.decode(trial.genome), "replicate": replicate} for trial, replicate in missing]
+    if setup.training is not None and record.version != __version__:
+        err.print(f"{name} was trained by mixer-nas {record.version}, this is {__version__}: trainings may differ")
     err.print(
         f"study {theirs.study} in {redact(url)}: the best {len(chosen)} of {name}, each with {seeds} fresh seeds; "
         f"{len(missing)} of {len(wanted)} trainings are new",
@@ -222,7 +225,7 @@ def _table(report: Report) -> Table:
     others = [objective.name for objective in report.measured if objective.name != judge]
     costs = [name for name in ("params", "macs") if any(name in row.trial.metrics for row in report.rows)]
     for name in ("trial", judge, "95 % interval", "smallest", "largest", "seeds", "in the search", *others, *costs):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "95 % interval")
     table.add_column("network", overflow="fold")
     for row in report.rows:
         found = row.intervals.get(judge)
@@ -265,8 +268,7 @@ def _optimism_line(report: Report) -> str:
     if found <= 0:
         return ""
     return (
-        f"in the search they looked {found:.4f} better in {report.judge.name} than they are on average: "
-        f"they were chosen for it"
+        f"chosen for their {report.judge.name}, they looked {found:.4f} better in the search than they are on average"
     )
 
 

@@ -18,12 +18,12 @@ def moved_line(history: History) -> str:
     else:
         networks = "1 network" if history.front == 1 else f"{history.front} networks"
         text = f"front: {networks}, the newest is trial {newest.trial.number}, {ago}"
-    gains = [
-        f"{_gain(gained, value, single=single)} in the last {window} trainings"
-        for window in WINDOWS
-        if (gained := history.gained(window)) is not None
-    ]
-    return text + (f"; {'' if single else 'hypervolume '}{', '.join(gains)}" if gains else "")
+    gains = {window: gained for window in WINDOWS if (gained := history.gained(window)) is not None}
+    if not gains:
+        return text
+    shown = [f"{_gain(gained, value, single=single)} in the last {window}" for window, gained in gains.items()]
+    said = f"{shown[0]} trainings" + "".join(f", {each}" for each in shown[1:] if any(gains.values()))
+    return f"{text}; {'' if single else 'hypervolume '}{said}"
 
 
 def _trainings(count: int) -> str:
