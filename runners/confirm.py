@@ -138,8 +138,6 @@ def _complete(record: StudyRecord) -> list[Trial]:
 def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
     """The study's own evaluation, data and recipe. Raises: InputError for what cannot be had again."""
     name, settings = record.name, record.settings
-    if "confirms" in settings:
-        raise InputError(f"study {name!r} confirms {settings['confirms']!r}; confirm that one, with more --seeds")
     if not NAME.fullmatch(name + CONFIRM):
         raise InputError(f"study name {name!r} is too long for the study of its replicates beside it")
     _complete(record)

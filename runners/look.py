@@ -111,6 +111,10 @@ def export_trial(
     record = read_study(storage_url(storage), name)
     chosen = _chosen(record, number)
     source = record.settings.get("source")
+    if "confirms" in record.settings:
+        raise InputError(
+            f"study {name!r} holds what `nas confirm` trained of {record.settings['confirms']!r}; name that one"
+        )
     if not isinstance(source, dict):
         raise InputError(f"study {name!r} evaluates by a function of your own, which has no model to export")
     from nas.data import load

@@ -35,6 +35,6 @@ def _gain(gained: float, value: float, *, single: bool) -> str:
     if gained == 0:
         return "unchanged"
     if single:
-        return f"{gained:+.3g}"
+        return f"{gained:+.4f}" if 5e-5 <= abs(gained) < 1 else f"{gained:+.3g}"
     before = value - gained
     return f"{gained / before:+.1%}" if before else "up from nothing"

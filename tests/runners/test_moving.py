@@ -17,11 +17,11 @@ from runners.moving import moved_line
         (History(accuracies(0.5, 0.4), ONE), "best acc 0.5000 since trial 0, 1 training ago"),
         (
             History(accuracies(0.5, 0.4, None, 0.7, 0.1, 0.2), ONE),
-            "best acc 0.7000 since trial 3, 2 trainings ago; +0.2 in the last 5 trainings",
+            "best acc 0.7000 since trial 3, 2 trainings ago; +0.2000 in the last 5 trainings",
         ),
         (
             History(accuracies(0.5, *[0.4] * 9, 0.75, *[0.6] * 5), ONE),
-            "best acc 0.7500 since trial 10, 5 trainings ago; +0.25 in the last 10 trainings, unchanged in the last 5",
+            "best acc 0.7500 since trial 10, 5 trainings ago; +0.2500 in the last 10 trainings, unchanged in the last 5",
         ),
         (
             History(accuracies(0.5, *[0.4] * 11), ONE),
