@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from nas.hypervolume import hypervolume
-from nas.objectives import Objective, front
+from nas.objectives import Limit, Objective, front
 from nas.trial import Source, State, Trial
 
 FIRST = 10  # complete trials that set the scale of the hypervolume
@@ -37,8 +37,18 @@ class History:
     numbers it had, once ten are complete. What lies beyond the reference point adds nothing.
     """
 
-    def __init__(self, finished: Sequence[Trial], objectives: Sequence[Objective], scale: Scale | None = None) -> None:
-        """`finished`: trials that ended, in that order. `scale`: of another history, to be compared with."""
+    def __init__(
+        self,
+        finished: Sequence[Trial],
+        objectives: Sequence[Objective],
+        scale: Scale | None = None,
+        *,
+        limits: Sequence[Limit] = (),
+    ) -> None:
+        """`finished`: trials that ended, in that order. `scale`: of another history, to be compared with.
+
+        A trial over one of the `limits`, or without its metric, is a training that found nothing.
+        """
         self.objectives = tuple(objectives)
         self._losses: list[tuple[float, ...]] = []
         self._trials: list[Trial] = []
@@ -47,7 +57,7 @@ class History:
         for trial in finished:
             if trial.source is not Source.REUSED:
                 self._seen.append(self._seen[-1])
-            if trial.state is State.COMPLETE:
+            if trial.state is State.COMPLETE and all(_keeps(trial, limit) for limit in limits):
                 self._losses.append(tuple(objective.loss(trial.metrics) for objective in self.objectives))
                 self._trials.append(trial)
                 self._after.append(self.trainings)
@@ -117,6 +127,10 @@ class History:
                 kept = [*(other for other in kept if not _covers(row, other)), row]
                 found = index
         return None if found is None else Newest(self._trials[found], self.trainings - self._after[found])
+
+
+def _keeps(trial: Trial, limit: Limit) -> bool:
+    return limit.name in trial.metrics and limit.excess(trial.metrics) <= 0
 
 
 def _covers(row: tuple[float, ...], other: tuple[float, ...]) -> bool:

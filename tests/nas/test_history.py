@@ -4,6 +4,7 @@ import pytest
 from trials import LEAST, ONE, TWO, accuracies, pairs, trial
 
 from nas.history import History, moved, scale_of
+from nas.objectives import limits_from
 from nas.trial import Source, State
 
 
@@ -48,6 +49,15 @@ def test_reused_trials_are_no_trainings_but_what_they_found_counts():
     assert history.trainings == 2
     assert (history.value(0), history.value(1), history.value(2)) == (0.8, 0.8, 0.9)
     assert history.reached(0.8) == 0
+
+
+def test_a_trial_over_a_limit_is_a_training_that_found_nothing():
+    trials = [trial(0, acc=0.5, ms=3.0), trial(1, acc=0.9, ms=9.0), trial(2, acc=0.8), trial(3, acc=0.6, ms=5.0)]
+
+    history = History(trials, ONE, limits=limits_from(["ms<=5"]))
+
+    assert history.curve == [0.5, 0.5, 0.5, 0.6]
+    assert History(trials, ONE).curve == [0.5, 0.9, 0.9, 0.9]
 
 
 def test_the_hypervolume_by_hand():
