@@ -61,15 +61,15 @@ def fresh(used: Collection[int], count: int) -> list[int]:
     return found
 
 
-def judged_by(objectives: Sequence[Objective], known: Collection[str]) -> Objective:
-    """The first objective that is measured; what is known before training is the same with every seed.
+def measured_of(objectives: Sequence[Objective], known: Collection[str]) -> tuple[Objective, ...]:
+    """Without those that are known before training, which are the same with every seed; the first is the judge.
 
     Raises: InputError when all are known.
     """
-    measured = [objective for objective in objectives if objective.name not in known]
+    measured = tuple(objective for objective in objectives if objective.name not in known)
     if not measured:
         raise InputError(f"{', '.join(map(str, objectives))}: known before training, no seed changes them")
-    return measured[0]
+    return measured
 
 
 def best_few(trials: Sequence[Trial], objectives: Sequence[Objective], judge: Objective, top: int) -> list[Trial]:

@@ -166,4 +166,6 @@ def _where_next(outcome: Outcome) -> list[str]:
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
     if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
+    if outcome.baseline is not None and outcome.result.best is not None:
+        lines.append(f"how much of it is luck: nas confirm {setup.study}{where}")
     return lines

@@ -26,8 +26,8 @@ from nas.replicates import (
     by_mean,
     confirmed,
     fresh,
-    judged_by,
     lead,
+    measured_of,
     optimism,
     replicated,
 )
@@ -85,10 +85,8 @@ def run_confirm(
     url = storage_url(storage)
     record = read_study(url, name)
     setup = _setup(record, options)
-    first = _complete(record)[0]
-    _check_space(setup.space, [first], name)
-    known = setup.costs(setup.space.decode(first.genome)) if setup.costs else {}
-    judge = judged_by(record.objectives, known)
+    measured = _measured(setup, record)
+    judge = measured[0]
     chosen = best_few(record.trials, record.objectives, judge, top)
     _check_space(setup.space, chosen, name)
     replicates = fresh({trial.budget.seed for trial in record.trials}, seeds)
@@ -113,7 +111,6 @@ def run_confirm(
         err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
         raise
     again = {_key(setup.space, trial.candidate): trial for trial in result.trials}
-    measured = tuple(objective for objective in record.objectives if objective.name not in known)
     rows = confirmed(chosen, again, replicates, [objective.name for objective in measured])
     report = Report(name, judge, measured, replicates, by_mean(rows, judge))
     if as_json:
@@ -133,6 +130,13 @@ def _complete(record: StudyRecord) -> list[Trial]:
             f"study {record.name!r} has no complete trial to train again yet ({len(record.trials)} in all)"
         )
     return found
+
+
+def _measured(setup: Setup, record: StudyRecord) -> tuple[Objective, ...]:
+    """The objectives that another seed can change. Raises: InputError for none, or when the space is another one."""
+    first = _complete(record)[0]
+    _check_space(setup.space, [first], record.name)
+    return measured_of(record.objectives, setup.costs(setup.space.decode(first.genome)) if setup.costs else {})
 
 
 def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:

@@ -92,6 +92,7 @@ def test_the_end_says_who_was_better_and_shows_the_best_of_random_search(nas):
     assert "random search with the same budget: study own.baseline" in err
     assert f"after 14 trainings each: best accuracy {told['ours']:.4f} by tpe" in out.replace("1 by", "1.0000 by")
     assert "the best of random search" in out
+    assert "how much of it is luck: nas confirm own" in out
     assert best[0]["metrics"]["accuracy"] == told["random"]
 
 
