@@ -55,6 +55,7 @@ class SearchConfig(BaseModel):
     checkpoints: str = "checkpoints"
     export: str | None = None
     published: bool = False
+    baseline: bool = False
 
     @field_validator("objectives")
     @classmethod

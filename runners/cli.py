@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
-from runners.cli_studies import Json, Storage, StudyName, doctor, enqueue, studies_app
+from runners.cli_studies import Json, Storage, StudyName, confirm, doctor, enqueue, studies_app
 
 app = typer.Typer(
     name="nas",
@@ -128,6 +128,10 @@ def search(
         bool | None,
         typer.Option("--published", help="Also train the published families, scaled to the limits, for comparison"),
     ] = None,
+    baseline: Annotated[
+        bool | None,
+        typer.Option("--baseline", help="Also run random search with the same budget and limits, for comparison"),
+    ] = None,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the closing tables as a picture")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
@@ -141,7 +145,7 @@ def search(
         "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
-        "published": published, "reuse": reuse,
+        "published": published, "baseline": baseline, "reuse": reuse,
     }  # fmt: skip
     from nas.config import read_config
 
@@ -200,6 +204,7 @@ def export(
     look.export_trial(study, storage, to=to, number=trial, force=force, as_json=as_json, out=out)
 
 
+app.command()(confirm)
 app.command()(enqueue)
 app.command()(doctor)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from nas.errors import InputError
 
-out = Console()
+out, err = Console(), Console(stderr=True)
 Storage = Annotated[
     str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")
 ]
@@ -57,6 +57,33 @@ def studies_stop(study: StudyName, storage: Storage = None) -> None:
     from runners import study_commands
 
     study_commands.stop(study, storage, out=out)
+
+
+def confirm(
+    study: StudyName,
+    top: Annotated[int, typer.Option(help="How many of the best", min=1, max=100)] = 3,
+    seeds: Annotated[int, typer.Option(help="Fresh seeds for each, the same for all", min=2, max=100)] = 5,
+    storage: Storage = None,
+    runner: Annotated[str, typer.Option(help="local, ray, or inline")] = "local",
+    workers: Annotated[int | None, typer.Option(help="Trials at a time [default: one a core, or a GPU]", min=1)] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="Share of a GPU for each trial [default: as `nas search`]", min=0)
+    ] = None,
+    trial_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Seconds that one training may take [default: none]")
+    ] = None,
+    checkpoints: Annotated[str, typer.Option(help="Directory for checkpoints")] = "checkpoints",
+    as_json: Json = False,
+) -> None:
+    """Train the best few again with fresh seeds: means with intervals, and whether the first is really ahead."""
+    from runners.confirm import run_confirm
+
+    options = {
+        "runner": runner, "workers": workers, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
+        "checkpoints": checkpoints,
+    }  # fmt: skip
+    code = run_confirm(study, storage, top=top, seeds=seeds, options=options, as_json=as_json, out=out, err=err)
+    raise typer.Exit(code)
 
 
 def enqueue(

@@ -15,6 +15,7 @@ from nas.objectives import objectives_from
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
 from nas.trial import Source, State, Trial
+from runners.baseline import Comparison, comparison_json, comparison_line
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A search that is over: what it found, the published families beside it, and the export."""
+    """A search that is over: what it found, the published families and random search beside it, and the export."""
 
     setup: Setup
     result: Result
     published: Result | None
+    baseline: Comparison | None
     exported: Exported | None
     url: str
     seconds: float
@@ -61,7 +63,8 @@ def close(outcome: Outcome, out: Console) -> None:
         out.print(
             trial_table([trial for _, trial in rivals], objectives, "for comparison", [name for name, _ in rivals])
         )
-    for line in (_counts(outcome), _export_line(outcome), *_where_next(outcome)):
+    baseline = comparison_line(outcome.baseline) if outcome.baseline else ""
+    for line in (_counts(outcome), baseline, _export_line(outcome), *_where_next(outcome)):
         if line:
             out.print(line, highlight=False, soft_wrap=True)
 
@@ -83,6 +86,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "best": trial_json(result.best) if result.best else None,
         "pareto": [trial_json(trial) for trial in result.pareto],
         "comparison": [{"what": name, **trial_json(trial)} for name, trial in _rivals(outcome)],
+        "baseline": comparison_json(outcome.baseline) if outcome.baseline else None,
         "export": {"folder": str(exported.folder), "metrics": exported.metrics} if exported else None,
     }
 
@@ -92,6 +96,8 @@ def _rivals(outcome: Outcome) -> list[tuple[str, Trial]]:
     drawn = [trial for trial in outcome.result.ranked if trial.origin == "random"]
     if drawn:
         rivals.append((f"best of the {len(drawn)} random trials", drawn[0]))
+    if outcome.baseline is not None and outcome.baseline.best is not None:
+        rivals.append(("the best of random search", outcome.baseline.best))
     if outcome.published is not None:
         families = outcome.published.ranked
         rivals += [(f"published, scaled down: {_family(trial)}", trial) for trial in families]
@@ -160,4 +166,6 @@ def _where_next(outcome: Outcome) -> list[str]:
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
     if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
+    if outcome.baseline is not None and outcome.result.best is not None:
+        lines.append(f"how much of it is luck: nas confirm {setup.study}{where}")
     return lines

@@ -19,12 +19,14 @@ from nas import zoo
 from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
+from nas.history import History, moved
 from nas.mixers import outside
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.study import pareto, ranked
 from nas.trial import State, Trial
 from runners.job_setup import read_architecture
+from runners.moving import moved_line
 from runners.tables import quantity, save_picture, trial_json, trial_table
 
 RESOLUTIONS = (8, 28, 32, 224)
@@ -45,6 +47,7 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     record = read_study(storage_url(storage), name)
     counts = {state.value: sum(trial.state is state for trial in record.trials) for state in State}
     shown = _shown(record, 3)
+    history = History(record.finished, record.objectives)
     driver = record.driver
     if as_json:
         _json(
@@ -54,6 +57,7 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
                 "driver": driver,
                 "settings": record.settings,
                 "best": [trial_json(trial) for trial in shown],
+                "moved": moved(history),
             }
         )
         return
@@ -69,6 +73,7 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     )
     spent = sum(trial.seconds or 0.0 for trial in record.trials)
     out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
+    out.print(f"  {moved_line(history)}", highlight=False, soft_wrap=True)
     if shown:
         out.print(trial_table(shown, record.objectives, "best so far"))
 
@@ -106,6 +111,10 @@ def export_trial(
     record = read_study(storage_url(storage), name)
     chosen = _chosen(record, number)
     source = record.settings.get("source")
+    if "confirms" in record.settings:
+        raise InputError(
+            f"study {name!r} holds what `nas confirm` trained of {record.settings['confirms']!r}; name that one"
+        )
     if not isinstance(source, dict):
         raise InputError(f"study {name!r} evaluates by a function of your own, which has no model to export")
     from nas.data import load

@@ -26,6 +26,7 @@ from nas.objectives import excess, limits_from
 from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact
+from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.job_setup import Setup, Training, prepare, starts
 from runners.progress import Watcher
@@ -46,9 +47,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
     url = storage_url(config.storage)
     setup = prepare(config)
-    if config.published and not NAME.fullmatch(setup.study + PUBLISHED):
-        raise InputError(f"study name {setup.study!r} is too long for the study of the published families beside it")
-    gpus = _gpus(setup)
+    _check_beside(setup)
+    gpus = gpu_share(setup)
     start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:
         from nas.export import check_target
@@ -57,12 +57,14 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     err.print(opening(setup, url), highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
     try:
-        with _signals():
-            result = _search(setup, url, gpus, err, start)
+        with signals():
+            result = carry_out(setup, url, gpus, err, start)
+            comparison = _baseline(setup, url, gpus, err) if config.baseline else None
             published = None
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
-            outcome = Outcome(setup, result, published, None, url, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            outcome = Outcome(setup, result, published, comparison, None, url, seconds)
             if config.export is not None and setup.training is not None and result.best is not None:
                 outcome = dataclasses.replace(outcome, exported=_exported(result, setup.training, config.export, err))
     except Terminated:
@@ -77,6 +79,19 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         close(outcome, picture)
         save_picture(picture, svg, f"nas search: {setup.study}")
     return 0 if result.best is not None else 1
+
+
+def _check_beside(setup: Setup) -> None:
+    """Raises: InputError when a study beside the search cannot be."""
+    config = setup.config
+    for asked, ending, what in (
+        (config.published, PUBLISHED, "the published families"),
+        (config.baseline, BASELINE, "random search"),
+    ):
+        if asked and not NAME.fullmatch(setup.study + ending):
+            raise InputError(f"study name {setup.study!r} is too long for the study of {what} beside it")
+    if config.baseline:
+        check(config)
 
 
 def _exported(result: Result, training: Training, to: str, err: Console) -> Exported | None:
@@ -94,7 +109,8 @@ def _exported(result: Result, training: Training, to: str, err: Console) -> Expo
     return None if chosen is None else export(chosen, training.data, Path(to), study=result.study, force=True)
 
 
-def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
+def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
+    """`nas.search` as a configuration says it, with `gpus` for each trial, watched on `err`. Raises: NasError."""
     config = setup.config
     with Watcher(err, setup.study) as watch:
         return search(
@@ -125,6 +141,13 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
         )
 
 
+def _baseline(setup: Setup, url: str, gpus: float, err: Console) -> Comparison:
+    theirs = random_search(setup)
+    err.print(f"random search with the same budget: study {theirs.study}", highlight=False, soft_wrap=True)
+    carry_out(theirs, url, gpus, err, [])
+    return compare(setup, url)
+
+
 def _published(setup: Setup, training: Training, url: str, gpus: float, err: Console) -> Result | None:
     """The published families, scaled down to the limits, trained in a study of their own with the same recipe."""
     limits = limits_from(setup.config.limits)
@@ -143,10 +166,10 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
     space = Space(one_of(**members))
     config = setup.config.model_copy(update={"trials": len(members), "timeout": None, "reuse": False})
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config)
-    return _search(theirs, url, gpus, err, list(members.values()))
+    return carry_out(theirs, url, gpus, err, list(members.values()))
 
 
-def _gpus(setup: Setup) -> float:
+def gpu_share(setup: Setup) -> float:
     """The share of a GPU for each trial: as asked; else one where the built-in training finds one."""
     config = setup.config
     if config.gpus_per_trial is not None:
@@ -159,7 +182,7 @@ def _gpus(setup: Setup) -> float:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def signals() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) raise Terminated; one that is ignored, as by nohup, stays so."""
     received: list[int] = []
 

@@ -84,7 +84,8 @@ def stop(name: str, storage: str | None, *, out: Console) -> None:
 def enqueue(name: str, what: str, storage: str | None, *, as_json: bool, out: Console) -> None:
     """`nas enqueue`. Raises: InputError for what is not in the space of the study, or cannot be scaled into it."""
     url = storage_url(storage)
-    setup = _setup_of(read_study(url, name).settings, name)
+    otherwise = "optuna's `study.enqueue_trial` with the parameters of a candidate does the same"
+    setup = setup_of(read_study(url, name).settings, name, otherwise)
     value, pricing = _candidate(what), pricing_of(setup)
     if isinstance(value, Mapping):
         genome = setup.space.encode(value)
@@ -132,13 +133,15 @@ def _at_size(value: Any, setup: Setup) -> Any:
         return value  # it is scaled below
 
 
-def _setup_of(settings: Mapping[str, Any], name: str) -> Setup:
-    """The search that a study was made by. Raises: InputError when it was made from Python."""
+def setup_of(settings: Mapping[str, Any], name: str, otherwise: str) -> Setup:
+    """The search that a study was made by.
+
+    Raises: InputError when it was made from Python, with what to do `otherwise`, or by `nas confirm`.
+    """
+    if "confirms" in settings:
+        raise InputError(f"study {name!r} holds what `nas confirm` trained of {settings['confirms']!r}; name that one")
     if "space" not in settings or "evaluate" not in settings or not isinstance(settings.get("source") or {}, dict):
-        raise InputError(
-            f"study {name!r} was made from Python, whose space is not known here; optuna's `study.enqueue_trial` with "
-            f"the parameters of a candidate does the same"
-        )
+        raise InputError(f"study {name!r} was made from Python, whose space is not known here; {otherwise}")
     source, recipe = settings.get("source") or {}, settings.get("recipe") or {}
     given: dict[str, Any] = {
         "space": settings["space"],

@@ -49,10 +49,14 @@ def short_network(trial: Trial) -> str:
     if isinstance(candidate, Architecture):
         return short_architecture(candidate)
     return (
-        " ".join(f"{name}={value}" for name, value in candidate.items())
+        " ".join(f"{name}={_short(value)}" for name, value in candidate.items())
         if isinstance(candidate, Mapping)
         else str(candidate)
     )
+
+
+def _short(value: Any) -> str:
+    return short_architecture(value) if isinstance(value, Architecture) else str(value)
 
 
 def short_architecture(architecture: Architecture) -> str:
@@ -94,7 +98,6 @@ def trial_table(
 
 def trial_json(trial: Trial) -> dict[str, Any]:
     """A trial as JSON types."""
-    candidate = trial.candidate
     return {
         "number": trial.number,
         "state": trial.state.value,
@@ -107,7 +110,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "host": trial.host,
         "reason": trial.reason,
-        "candidate": candidate.as_json() if isinstance(candidate, Architecture) else _plain(candidate),
+        "candidate": _plain(trial.candidate),
     }
 
 
@@ -117,6 +120,8 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Architecture):
+        return value.as_json()
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 

@@ -78,3 +78,13 @@ def test_a_module_that_is_not_there_is_named(workshop):
 
     assert done.returncode == 2
     assert done.stderr.startswith("nas: NAS_MIXERS: module 'shitf' cannot be imported")
+
+
+def test_the_commands_of_the_page_on_honesty_have_the_options_that_it_names(workshop):
+    text = (ROOT / "docs" / "honesty.md").read_text()
+    written = re.findall(r"^    nas (\w+) (.*)$", text, re.MULTILINE)
+
+    assert {command for command, _ in written} == {"search", "confirm"}
+    for command, arguments in written:
+        shown = workshop("nas", command, "--help").stdout
+        assert [option for option in re.findall(r"--[a-z-]+", arguments) if option not in shown] == []

@@ -18,7 +18,7 @@ from nas.store.database import connect
 from nas.store.optuna_rows import LOCK_STUDY, PARAMS, STUDIES
 from nas.store.rows import LOST, read_candidate, trial_of
 from nas.store.trouble import redact, translated
-from nas.trial import Trial
+from nas.trial import State, Trial
 
 OURS = STUDIES.join(
     tables.studies,
@@ -33,6 +33,7 @@ class StudyRecord:
     Attributes:
         name, settings, version: as it was made. driver: who drives it now, or None.
         trials: by number; the candidate of an architecture study is its `Architecture`, of others its parameters.
+        finished: those that have ended, in the order in which they did.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StudyRecord:
     version: str
     driver: Mapping[str, Any] | None
     trials: tuple[Trial, ...]
+    finished: tuple[Trial, ...]
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -63,8 +65,20 @@ def read_study(url: str, name: str) -> StudyRecord:
     with translated(url), engine.begin() as connection:
         row = study_row(connection, name, url)
         trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
+        order = _order(connection, row["study_id"])
     engine.dispose()
-    return StudyRecord(name, json.loads(row["settings"]), row["version"], driver_of(row), tuple(trials))
+    ended = sorted(
+        (trial for trial in trials if trial.state is not State.RUNNING), key=lambda trial: order.get(trial.number, -1)
+    )
+    return StudyRecord(name, json.loads(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended))
+
+
+def _order(connection: Connection, study_id: int) -> dict[int, int]:
+    """The place of each trial by number, in the order in which their last attempts ended."""
+    evaluations = tables.evaluations
+    query = select(evaluations.c.number).where(evaluations.c.study_id == study_id, evaluations.c.ended.is_not(None))
+    numbers = connection.execute(query.order_by(evaluations.c.ended, evaluations.c.number)).scalars()
+    return {number: place for place, number in enumerate(numbers)}
 
 
 def study_row(connection: Connection, name: str, url: str) -> RowMapping:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from evaluations import macs, share_of_conv3
+from optunas import sql
 
 from nas import Space, one_of, search
 from nas.errors import InputError, StoreError
@@ -197,3 +198,26 @@ def test_who_only_reads_sees_one_moment_and_keeps_nobody_from_writing(database, 
     reader.dispose()
 
     assert (before, after, later) == (5, 5, 8)
+
+
+def test_trials_that_ended_are_also_read_in_the_order_in_which_they_did(database, layers, tmp_path):
+    run(database, layers, tmp_path)
+    late = "UPDATE nas_evaluations SET ended = '2099-01-01 00:00:00' WHERE number = 1"
+    sql(database, late)
+
+    record = read_study(database, "s")
+
+    assert [trial.number for trial in record.finished] == [0, 2, 3, 4, 1]
+    assert [trial.number for trial in record.trials] == [0, 1, 2, 3, 4]
+
+
+def test_a_trial_that_runs_has_not_ended(database, layers, tmp_path):
+    def dies(candidate, budget, report):
+        if budget.seed == 2:
+            raise KeyboardInterrupt
+        return share_of_conv3(candidate, budget, report)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(database, layers, tmp_path, dies)
+
+    assert [trial.number for trial in read_study(database, "s").finished] == [0, 1]

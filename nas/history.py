@@ -1,0 +1,160 @@
+"""How a study got where it is: the best value, or the hypervolume of the front, training by training."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from nas.hypervolume import hypervolume
+from nas.objectives import Limit, Objective, front
+from nas.trial import Source, State, Trial
+
+FIRST = 10  # complete trials that set the scale of the hypervolume
+MARGIN = 0.1  # of their range, by which the reference point is worse than the worst of them
+WINDOWS = (10, 5)  # trainings looked back over
+
+Scale = Sequence[tuple[float, float]]
+"""For each objective the loss at the reference point, and the range that counts as 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Newest:
+    """The trial that moved the best, or the front, last; `ago` trainings have ended since."""
+
+    trial: Trial
+    ago: int
+
+
+class History:
+    """The trials of a study in the order in which they ended.
+
+    A training is a trial that ended, however it did; those reused from other studies are none, but what they found
+    counts. With one objective the value of a study is its best metric. With several it is the hypervolume of its front
+    in units of its own beginning: of the first ten complete trials, the reference point is a tenth of their range worse
+    than the worst in each objective, and the range from the best to the worst is 1. A study that grows keeps the
+    numbers it had, once ten are complete. What lies beyond the reference point adds nothing.
+    """
+
+    def __init__(
+        self,
+        finished: Sequence[Trial],
+        objectives: Sequence[Objective],
+        scale: Scale | None = None,
+        *,
+        limits: Sequence[Limit] = (),
+    ) -> None:
+        """`finished`: trials that ended, in that order. `scale`: of another history, to be compared with.
+
+        A trial over one of the `limits`, or without its metric, is a training that found nothing.
+        """
+        self.objectives = tuple(objectives)
+        self._losses: list[tuple[float, ...]] = []
+        self._trials: list[Trial] = []
+        self._seen = [0]  # complete trials after so many trainings
+        self._after: list[int] = []  # trainings that had ended with each complete trial
+        for trial in finished:
+            if trial.source is not Source.REUSED:
+                self._seen.append(self._seen[-1])
+            if trial.state is State.COMPLETE and all(_keeps(trial, limit) for limit in limits):
+                self._losses.append(tuple(objective.loss(trial.metrics) for objective in self.objectives))
+                self._trials.append(trial)
+                self._after.append(self.trainings)
+                self._seen[-1] += 1
+        self.scale = scale if scale is not None else scale_of([self])
+
+    @property
+    def trainings(self) -> int:
+        """How many have ended."""
+        return len(self._seen) - 1
+
+    @property
+    def measure(self) -> str:
+        """What its value is: the name of the one objective, or "hypervolume"."""
+        return self.objectives[0].name if len(self.objectives) == 1 else "hypervolume"
+
+    @property
+    def beginning(self) -> list[tuple[float, ...]]:
+        """The losses of the first complete trials."""
+        return self._losses[:FIRST]
+
+    def value(self, trainings: int | None = None) -> float | None:
+        """After so many trainings (None: now); None where nothing was complete. Large is good for a hypervolume."""
+        losses = self._losses[: self._seen[self.trainings if trainings is None else trainings]]
+        if not losses:
+            return None
+        if len(self.objectives) == 1:
+            best = min(losses)[0]
+            return -best if self.objectives[0].maximize else best
+        points = [[(x - at) / unit for x, (at, unit) in zip(row, self.scale, strict=True)] for row in losses]
+        return hypervolume(points, [0.0] * len(self.objectives))
+
+    @property
+    def curve(self) -> list[float | None]:
+        """The value after each training, from the first."""
+        return [self.value(count) for count in range(1, self.trainings + 1)]
+
+    def reached(self, value: float) -> int | None:
+        """After how many trainings the value was this good or better; None for not yet."""
+        sign = -1.0 if len(self.objectives) == 1 and not self.objectives[0].maximize else 1.0
+
+        def there(count: int) -> bool:
+            found = self.value(count)
+            return found is not None and sign * found >= sign * value
+
+        count = bisect.bisect_left(range(self.trainings + 1), x=True, key=there)
+        return count if count <= self.trainings else None
+
+    def gained(self, window: int) -> float | None:
+        """The change of the value over the last so many trainings; None where it had no value then, or fewer ended."""
+        now = self.value()
+        before = self.value(self.trainings - window) if window <= self.trainings else None
+        return None if now is None or before is None else now - before
+
+    @property
+    def front(self) -> int:
+        """How many networks are on it; of equal ones the first counts."""
+        return len(front(self._losses))
+
+    @cached_property
+    def newest(self) -> Newest | None:
+        """The last trial that was better than all before it (one objective), or that none before it covers."""
+        found: int | None = None
+        kept: list[tuple[float, ...]] = []
+        for index, row in enumerate(self._losses):
+            if not any(_covers(other, row) for other in kept):
+                kept = [*(other for other in kept if not _covers(row, other)), row]
+                found = index
+        return None if found is None else Newest(self._trials[found], self.trainings - self._after[found])
+
+
+def _keeps(trial: Trial, limit: Limit) -> bool:
+    return limit.name in trial.metrics and limit.excess(trial.metrics) <= 0
+
+
+def _covers(row: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(row, other, strict=True))
+
+
+def scale_of(histories: Sequence[History]) -> Scale:
+    """The scale that the beginnings of several studies set together; of a range of nothing, 1 is the unit."""
+    rows = [row for history in histories for row in history.beginning]
+    scale = []
+    for values in zip(*rows, strict=True):
+        span = (max(values) - min(values)) or 1.0
+        scale.append((max(values) + MARGIN * span, span))
+    return scale
+
+
+def moved(history: History) -> Mapping[str, object]:
+    """How far a study moved lately, as JSON types."""
+    newest = history.newest
+    return {
+        "trainings": history.trainings,
+        "front": history.front,
+        "measure": history.measure,
+        "value": history.value(),
+        "gained": {str(window): history.gained(window) for window in WINDOWS},
+        "newest": None if newest is None else {"trial": newest.trial.number, "ago": newest.ago},
+    }

@@ -1,0 +1,54 @@
+"""The volume that a set of points dominates, exact in any number of dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Point = Sequence[float]
+
+
+def hypervolume(points: Sequence[Point], reference: Point) -> float:
+    """The volume of what lies between `points` and `reference`, all values to be small.
+
+    Points that are not below the reference everywhere add nothing. One dimension gives the distance of the best, two a
+    sweep; from three on it is WFG (While, Bradstreet & Barone, "A fast way of calculating exact hypervolumes", IEEE
+    TEVC 16(1), 2012), exponential in the worst case and quick for the fronts of a search.
+    """
+    inside = [tuple(point) for point in points if all(x < r for x, r in zip(point, reference, strict=True))]
+    return _volume(_front(inside), tuple(reference))
+
+
+def _front(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Without the dominated and the equal ones, in rising order of the first value."""
+    kept: list[tuple[float, ...]] = []
+    for point in sorted(points):
+        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other in kept):
+            kept.append(point)
+    return kept
+
+
+def _volume(front: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
+    if not front:
+        return 0.0
+    if len(reference) == 1:
+        return reference[0] - front[0][0]
+    if len(reference) == 2:
+        return _area(front, reference)
+    return sum(_exclusive(point, front[index + 1 :], reference) for index, point in enumerate(front))
+
+
+def _area(front: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
+    """Strips from left to right: along a front the second value falls as the first rises."""
+    total, above = 0.0, reference[1]
+    for x, y in front:
+        total += (reference[0] - x) * (above - y)
+        above = y
+    return total
+
+
+def _exclusive(point: tuple[float, ...], rest: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
+    """What `point` dominates and none of `rest` does."""
+    box = math.prod(r - x for x, r in zip(point, reference, strict=True))
+    worse = [tuple(max(a, b) for a, b in zip(point, other, strict=True)) for other in rest]
+    return box - _volume(_front(worse), reference)
