@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nas.errors import InputError
 from nas.objectives import Limit, Objective
+from nas.proxies import chosen
 
 LARGEST_FILE = 1_000_000
 
@@ -55,6 +56,7 @@ class SearchConfig(BaseModel):
     checkpoints: str = "checkpoints"
     export: str | None = None
     published: bool = False
+    proxies: list[str] = []
 
     @field_validator("objectives")
     @classmethod
@@ -65,6 +67,11 @@ class SearchConfig(BaseModel):
     @classmethod
     def _limits(cls, texts: list[str]) -> list[str]:
         return [str(Limit.parse(text)) for text in texts]
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxies(cls, texts: list[str]) -> list[str]:
+        return list(chosen(texts))
 
     @field_validator("epochs")
     @classmethod
