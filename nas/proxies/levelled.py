@@ -17,8 +17,10 @@ def build_levelled(
 
     Published schemes start heads at 0, branches at 1e-6 of their size or gates closed; then whatever is behind them is
     invisible to a gradient. Here heads and gates are Xavier-uniform and every layer and residual scale is 1, so a
-    network with a layer scale of 1e-6 and the same one without any have the same scores. A mixer of one's own that
-    sets its weights to 0 keeps them. Batch norms take the statistics of the batch (training mode, no drop path).
+    network with a layer scale of 1e-6 and the same one without any have the same scores. Kernels have variance
+    1 / fan-in, as square Xavier matrices do (torch's own have a third of it), and no bias. Other weights of a mixer of
+    one's own, zeros among them, stay as it draws them. Batch norms take the statistics of the batch (training mode, no
+    drop path).
 
     The weights depend on architecture and seed alone: they are drawn on the CPU, and the generators of all devices are
     left as they were. In float64 the number of threads and the order of sums change the last digits only.
@@ -28,7 +30,17 @@ def build_levelled(
         model = build(
             architecture, in_channels=in_channels, num_classes=num_classes, resolution=resolution, init="level"
         )
+        _level_kernels(model)
     return model.double().to(device).train()
+
+
+@torch.no_grad()
+def _level_kernels(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def weights(model: nn.Module) -> list[nn.Parameter]:
