@@ -103,7 +103,7 @@ def _scored(
     scores: list[Mapping[str, float]] = []
     missing: dict[str, dict[str, int]] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         for trial in bar.track(trials, description="scoring"):
             found = examine(trial.candidate, images, labels, names=names, num_classes=len(data.classes), seed=seed)
             scores.append(found.values)
