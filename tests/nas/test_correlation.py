@@ -48,6 +48,14 @@ def test_the_interval_is_the_same_for_the_same_seed():
     assert first == again != other
 
 
+def test_the_interval_is_of_ranks_so_that_no_scale_matters():
+    values, goodness = rng().normal(size=30), rng(1).normal(size=30)
+
+    plain, stretched = (found({"snip": each}, goodness)["snip"].interval for each in (values, np.exp(5 * values)))
+
+    assert stretched == pytest.approx(plain, abs=1e-12)
+
+
 def test_a_score_that_only_counts_parameters_says_nothing_beyond_them():
     size = rng().normal(size=200)
     goodness = size + rng(1).normal(size=200)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 import search_spaces
 from nas import zoo
@@ -258,8 +258,9 @@ def test_synflow_reaches_the_matrices_of_every_mixer_but_queries_and_keys(mixer)
     assert all(float(weight.grad.min()) >= 0 for _, weight in inside if weight.grad is not None)
 
 
-def test_the_network_of_synflow_is_linear_in_its_input():
-    architecture = network(*MIXERS.values(), norm="batch", activation="star_relu", layer_scale=1e-5, position="learned")
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
+def test_the_network_of_synflow_is_linear_in_its_input(mixer):
+    architecture = network(mixer, norm="batch", activation="star_relu", layer_scale=1e-5, position="learned")
     model = absolute_linear(levelled(architecture))
     a, b = (positive_input(1, 8, 8, seed=seed)[None] for seed in (0, 1))
 
@@ -268,6 +269,18 @@ def test_the_network_of_synflow_is_linear_in_its_input():
 
     assert torch.allclose(together, apart, rtol=1e-12)
     assert float(together.min()) > 0
+
+
+def test_attention_flows_as_it_does_where_all_keys_are_alike():
+    v = torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    q, k = torch.ones(2, 3, 7, 4), torch.ones(2, 3, 5, 4)
+
+    with _Passing():
+        passed = scaled_dot_product_attention(
+            q * torch.arange(7).view(7, 1), k * torch.arange(5).view(5, 1), v, scale=2.0
+        )
+
+    assert torch.allclose(passed, scaled_dot_product_attention(q, k, v))
 
 
 def test_pooling_flows_by_the_absolute_value_of_its_matrix():
