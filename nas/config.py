@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nas.errors import InputError
 from nas.objectives import Limit, Objective
+from nas.proxies import chosen
 
 LARGEST_FILE = 1_000_000
 
@@ -56,6 +57,7 @@ class SearchConfig(BaseModel):
     export: str | None = None
     published: bool = False
     baseline: bool = False
+    proxies: list[str] = []
 
     @field_validator("objectives")
     @classmethod
@@ -66,6 +68,11 @@ class SearchConfig(BaseModel):
     @classmethod
     def _limits(cls, texts: list[str]) -> list[str]:
         return [str(Limit.parse(text)) for text in texts]
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxies(cls, texts: list[str]) -> list[str]:
+        return list(chosen(texts))
 
     @field_validator("epochs")
     @classmethod

@@ -123,6 +123,13 @@ def search(
         str | None,
         typer.Option(help="Directory for checkpoints, shared by all nodes of a cluster [default: checkpoints]"),
     ] = None,
+    proxies: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Zero-cost scores to choose candidates by, as in synflow,naswot; see `nas proxies`",
+        ),
+    ] = None,
     export: Annotated[str | None, typer.Option(metavar="DIR", help="Export the best model there at the end")] = None,
     published: Annotated[
         bool | None,
@@ -145,7 +152,7 @@ def search(
         "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
-        "published": published, "baseline": baseline, "reuse": reuse,
+        "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
     }  # fmt: skip
     from nas.config import read_config
 
@@ -187,6 +194,27 @@ def trials(study: StudyName, storage: Storage = None, as_json: Json = False) -> 
     from runners import look
 
     look.trials(study, storage, as_json=as_json, out=out)
+
+
+@app.command()
+def proxies(
+    study: StudyName,
+    storage: Storage = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--names", help="As in synflow,naswot [default: all]; params and macs come along"),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Training images that scores are taken on", min=4)] = 32,
+    seed: Annotated[int, typer.Option(help="Of weights, images and resampling")] = 0,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table as a picture")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score the trained networks as if untrained: do zero-cost scores rank them as training did?"""
+    from runners import proxies_command
+
+    proxies_command.proxies(
+        study, storage, names=names or (), batch=batch, seed=seed, svg=svg, as_json=as_json, out=out, err=err
+    )
 
 
 @app.command()

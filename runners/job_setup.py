@@ -24,6 +24,8 @@ from nas.feasible import Costs, Pricing
 from nas.jobs import Evaluate
 from nas.nearest import starting_point
 from nas.objectives import limits_from, objectives_from
+from nas.proxies import Scores
+from nas.proxies.in_search import ProxyScores
 from nas.recipe import Recipe
 from nas.space import Space
 from nas.version import __version__
@@ -56,7 +58,7 @@ class Setup:
     """What a configuration stands for.
 
     `training` is None with a user's own evaluation; `protocol` are the facts under which two evaluations of the same
-    candidate can stand for each other.
+    candidate can stand for each other; `scores` are the zero-cost scores that were asked for.
     """
 
     config: SearchConfig
@@ -67,6 +69,7 @@ class Setup:
     settings: Mapping[str, Any]
     training: Training | None
     protocol: Mapping[str, Any]
+    scores: Scores | None = None
 
 
 def prepare(config: SearchConfig) -> Setup:
@@ -103,7 +106,8 @@ def prepare(config: SearchConfig) -> Setup:
     protocol = {"data": data.digest, "resolution": data.resolution, "recipe": full, "version": __version__}
     name = config.study or _study_name(config.space, config.data)
     training = Training(data, recipe, costs)
-    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, training, protocol)
+    scores = ProxyScores(data, tuple(config.proxies), config.seed) if config.proxies else None
+    return Setup(config, name, space, TrainAndValidate(data, recipe), costs, settings, training, protocol, scores)
 
 
 def pricing_of(setup: Setup) -> Pricing:
@@ -151,6 +155,11 @@ def read_architecture(name: str) -> Architecture:
 
 
 def _own(config: SearchConfig) -> Setup:
+    if config.proxies:
+        raise InputError(
+            f"--proxies {','.join(config.proxies)}: they score architectures on the images of --data, which an "
+            f"--evaluate of your own goes without"
+        )
     evaluate = import_attribute(str(config.evaluate), "evaluate")
     costs = import_attribute(config.costs, "costs") if config.costs else None
     if not callable(evaluate) or not (costs is None or callable(costs)):
