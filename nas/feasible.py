@@ -17,7 +17,6 @@ Costs = Callable[[Any], Mapping[str, float]]
 
 DRAWS = 256  # candidates drawn for an estimate or as starting points
 STEPS = 400  # mutations tried on the way down
-MEMORY = 30  # a step on the way down may be as bad as where the walk was so many steps before
 TWICE = 0.25  # share of the steps that mutate twice
 TRIES = 300  # draws before a share of the space is believed in, and at most for one candidate
 ENOUGH = 0.01  # share within the limits from which on candidates are drawn and rejected
@@ -97,28 +96,21 @@ class Pricing:
         return None if walked.excess else walked
 
     def walk_down(self, start: Priced, rng: random.Random, wanted: Callable[[Priced], bool]) -> Priced:
-        """Mutate towards the limits until `wanted`; the nearest seen when the steps run out.
-
-        A step is taken when it is no worse than the present or than the past (Burke and Bykov, "The late acceptance
-        hill-climbing heuristic", EJOR 258, 2017), which leads out of dead ends between limits against each other.
-        """
-        here = nearest = start
-        past = [start.excess] * MEMORY
-        for step in range(STEPS):
+        """Mutate towards the limits until `wanted`; the nearest seen when the steps run out."""
+        here = start
+        for _ in range(STEPS):
             if here.excess == 0 and wanted(here):
                 return here
             try:
                 genome = self.space.mutate(here.genome, rng)
-                if rng.random() < TWICE:
+                if rng.random() < TWICE:  # out of dead ends between limits against each other
                     genome = self.space.mutate(genome, rng)
             except SpaceError:
                 break
             there = self.price(genome)
-            if there.excess <= max(here.excess, past[step % MEMORY]):
+            if there.excess <= here.excess:
                 here = there
-            past[step % MEMORY] = here.excess
-            nearest = min(nearest, here, key=_over)
-        return nearest
+        return here
 
     def _sampled(self, rng: random.Random) -> Priced:
         """A candidate as it comes, remembered in the share within the limits."""

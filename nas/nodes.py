@@ -347,7 +347,10 @@ class _Compiler:
         return Const(template)
 
     def _repeat(self, repeat: Repeat, item_path: str, count_path: str, parent: int | None, when: int | None) -> Any:
-        length = self.node(repeat.count, _join(count_path, "depth"), parent, when)
+        taken = {gene.path for gene in self.genes}  # by the depth of what this is an item of
+        names = itertools.chain(("depth",), (f"depth_{count}" for count in itertools.count(2)))
+        name = next(name for name in names if _join(count_path, name) not in taken)
+        length = self.node(repeat.count, _join(count_path, name), parent, when)
         return self._times(self.node(repeat.item, item_path, parent, when), length)
 
     def _fold(self, cls: type, parts: dict[Any, Any]) -> Any:
