@@ -40,7 +40,7 @@ class Rare:
     """Candidates within the limits, each drawn one a little away from another.
 
     Attributes:
-        share: estimated part of the space within the limits, as `Space.sample` draws it, right within a factor of two or
+        share: estimated part of the space within the limits, as `Space.sample` draws it, within a factor of two or
             three; 0 when nothing was found.
         nearest: the candidate that is least over the limits.
     """
