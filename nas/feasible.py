@@ -1,4 +1,4 @@
-"""Finding candidates within limits on known costs: by drawing, and by walking down from what is over them."""
+"""Finding candidates within limits on known costs: by drawing, and by moving down from what is over them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any
 
 from nas.errors import InputError, SpaceError
 from nas.objectives import Limit, excess
+from nas.rare import Rare
 from nas.space import Genome, Space
 
 Costs = Callable[[Any], Mapping[str, float]]
 
 DRAWS = 256  # candidates drawn for an estimate or as starting points
 STEPS = 400  # mutations tried on the way down
+TWICE = 0.25  # share of the steps that mutate twice
+TRIES = 300  # draws before a share of the space is believed in, and at most for one candidate
+ENOUGH = 0.01  # share within the limits from which on candidates are drawn and rejected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +38,13 @@ class Feasibility:
 
     Attributes:
         share: part of the sampled candidates within the limits.
+        estimate: part of the space within them: the same, or what `nas.rare.Rare` says where none was sampled.
         nearest: the candidate that is least over them (within, where one was found).
         ranges: smallest and largest known cost in the sample, by name.
     """
 
     share: float
+    estimate: float
     nearest: Priced
     ranges: Mapping[str, tuple[float, float]]
 
@@ -49,6 +55,8 @@ class Pricing:
     def __init__(self, space: Space, costs: Costs | None, limits: Sequence[Limit]) -> None:
         """Raises: InputError for a limit on what `costs` does not return."""
         self.space, self.limits, self._costs = space, tuple(limits), costs
+        self._drawn, self._kept = 0, 0
+        self._rare: Rare | None = None
         sample = self.price(space.sample(random.Random(0)), check=False)
         self.known = tuple(sample.costs)
         for limit in self.limits:
@@ -68,6 +76,25 @@ class Pricing:
                 raise InputError(f"costs returned {name}={value} for {candidate!r}; finite numbers are expected")
         return Priced(genome, candidate, costs, excess(self.limits, costs) if check else 0.0)
 
+    def draw(self, rng: random.Random) -> Priced | None:
+        """A candidate within the limits, spread as `Space.sample` spreads them there; None when none is found.
+
+        Where 1 candidate in 100 is within the limits, candidates are drawn until one is. Below that they come from
+        `nas.rare.Rare`, which is slow the first time: some thousand candidates are priced then, and some dozen for each
+        one drawn later. What was drawn before is remembered, so the same `rng` may lead to other candidates.
+        """
+        if self._drawn < TRIES or self._kept >= ENOUGH * self._drawn:
+            for _ in range(TRIES):
+                priced = self._sampled(rng)
+                if not priced.excess:
+                    return priced
+        if self._rare is None:
+            self._rare = Rare(self.space, self.price, rng)
+        if self._rare.share:
+            return self._rare.draw(rng)
+        walked = self.walk_down(self.price(self.space.sample(rng)), rng, lambda _: True)
+        return None if walked.excess else walked
+
     def walk_down(self, start: Priced, rng: random.Random, wanted: Callable[[Priced], bool]) -> Priced:
         """Mutate towards the limits until `wanted`; the nearest seen when the steps run out."""
         here = start
@@ -75,26 +102,40 @@ class Pricing:
             if here.excess == 0 and wanted(here):
                 return here
             try:
-                there = self.price(self.space.mutate(here.genome, rng))
+                genome = self.space.mutate(here.genome, rng)
+                if rng.random() < TWICE:  # out of dead ends between limits against each other
+                    genome = self.space.mutate(genome, rng)
             except SpaceError:
                 break
+            there = self.price(genome)
             if there.excess <= here.excess:
                 here = there
         return here
 
+    def _sampled(self, rng: random.Random) -> Priced:
+        """A candidate as it comes, remembered in the share within the limits."""
+        priced = self.price(self.space.sample(rng))
+        self._drawn += 1
+        self._kept += priced.excess == 0
+        return priced
+
     def survey(self, seed: int = 0) -> Feasibility:
-        """Sample the space; when nothing drawn is within the limits, walk down from the nearest ones."""
+        """Sample the space; when nothing drawn is within the limits, move down to them.
+
+        What it finds is remembered for `draw`.
+        """
         rng = random.Random(seed)
-        drawn = [self.price(self.space.sample(rng)) for _ in range(DRAWS)]
+        drawn = sorted((self._sampled(rng) for _ in range(DRAWS)), key=_over)
         share = sum(priced.excess == 0 for priced in drawn) / len(drawn)
-        nearest = min(drawn, key=lambda priced: priced.excess)
+        estimate, nearest = share, drawn[0]
         if nearest.excess:
-            starts = sorted(drawn, key=lambda priced: priced.excess)[:4]
-            nearest = min(
-                (self.walk_down(start, rng, lambda _: True) for start in starts), key=lambda priced: priced.excess
-            )
+            rare = Rare(self.space, self.price, rng)
+            self._rare = self._rare or rare
+            estimate, nearest = rare.share, rare.nearest
+        if nearest.excess:
+            nearest = min((self.walk_down(start, rng, lambda _: True) for start in (nearest, *drawn[:3])), key=_over)
         ranges = {name: _range([priced.costs[name] for priced in drawn]) for name in self.known}
-        return Feasibility(share, nearest, ranges)
+        return Feasibility(share, estimate, nearest, ranges)
 
     def require_feasible(self, seed: int = 0) -> Feasibility:
         """The survey. Raises: InputError naming the nearest candidate when nothing within the limits was found."""
@@ -104,6 +145,10 @@ class Pricing:
             found = ", ".join(f"{limit.name}={survey.nearest.costs[limit.name]:,.6g}" for limit in self.limits)
             raise InputError(f"no architecture found within {', '.join(map(str, broken))}; the nearest has {found}")
         return survey
+
+
+def _over(priced: Priced) -> float:
+    return priced.excess
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

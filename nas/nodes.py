@@ -7,6 +7,7 @@ import enum
 import itertools
 import math
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from nas.template import Choice, Make, Repeat, Scalar, alike
 
 Genome = tuple[int, ...]
 
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
 
 @dataclasses.dataclass(frozen=True)
 class Gene:
@@ -25,7 +28,7 @@ class Gene:
     Attributes:
         path: where it sits, and its name everywhere.
         options: what SQL and people see of its options: the scalars themselves, or names.
-        ordered: whether the options are rising numbers.
+        ordered: whether the options are in an order: rising numbers, or what the author calls ordered.
         parent, when: the gene, and its option, under which this gene is used; None for always.
     """
 
@@ -41,6 +44,16 @@ class Gene:
             if alike(option, label):
                 return index
         raise SpaceError(f"{self.path}: {label!r} is no option; known: {', '.join(map(repr, self.options))}")
+
+    def near(self, option: int) -> tuple[int, ...]:
+        """The options next to one: below and above it in an ordered gene, all others elsewhere."""
+        if self.ordered:
+            return tuple(other for other in (option - 1, option + 1) if 0 <= other < len(self.options))
+        return self.others(option)
+
+    def others(self, option: int) -> tuple[int, ...]:
+        """All options but one."""
+        return tuple(other for other in range(len(self.options)) if other != option)
 
 
 class Draw(enum.Enum):
@@ -116,7 +129,7 @@ class Const(_Base):
         if isinstance(value, Checked):
             return {type(value).__name__: value.as_json()}
         plain = isinstance(value, Scalar) and not (isinstance(value, float) and not math.isfinite(value))
-        return value if plain else getattr(value, "__qualname__", None) or repr(value)
+        return value if plain else getattr(value, "__qualname__", None) or _shown(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +145,8 @@ class Group(_Base):
 
     @cached_property
     def may_be_illegal(self) -> bool:
-        return issubclass(self.cls, Checked) or any(part.may_be_illegal for part in self.parts.values())
+        refuses = hasattr(self.cls, "__post_init__")  # as every Checked does
+        return refuses or any(part.may_be_illegal for part in self.parts.values())
 
     def build(self, genome: Sequence[int]) -> Any:
         values = {name: part.build(genome) for name, part in self.parts.items()}
@@ -178,11 +192,16 @@ class Group(_Base):
 
 @dataclasses.dataclass(frozen=True)
 class Pick(_Base):
-    """A gene and its options."""
+    """A gene and its options.
+
+    Attributes:
+        order: what the author says of the order, where it is not what the labels say by themselves.
+    """
 
     gene: int
     labels: tuple[Scalar, ...]
     options: tuple[Any, ...]
+    order: bool | None = None
 
     @cached_property
     def count(self) -> int:
@@ -229,7 +248,10 @@ class Pick(_Base):
                 yield ((self.gene, index), *below)
 
     def describe(self) -> Any:
-        return {"one_of": [[label, option.describe()] for label, option in zip(self.labels, self.options, strict=True)]}
+        body: dict[str, Any] = {
+            "one_of": [[label, option.describe()] for label, option in zip(self.labels, self.options, strict=True)]
+        }
+        return body if self.order is None else body | {"ordered": self.order}  # without it digests stay what they were
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,7 +275,7 @@ class Times(_Base):
     def match(self, value: Any, found: dict[int, int], path: str) -> str | None:
         if not isinstance(value, tuple) or not value:
             return f"{path}: {value!r} is not a tuple of items"
-        if any(item != value[0] for item in value):
+        if not all(alike(item, value[0]) for item in value):
             return f"{path}: the items differ, and this space repeats one"
         misfit: str | None = self.length.match(len(value), found, f"{path}.length")
         return misfit or _text(self.item.match(value[0], found, f"{path}.0"))
@@ -272,6 +294,13 @@ class Times(_Base):
 
 def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _shown(value: Any) -> str:
+    """The same text in every process: without addresses, and sets in one order."""
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__}({sorted(map(_shown, value))})"
+    return ADDRESS.sub("", repr(value))
 
 
 def _text(misfit: Any) -> str | None:
@@ -318,7 +347,10 @@ class _Compiler:
         return Const(template)
 
     def _repeat(self, repeat: Repeat, item_path: str, count_path: str, parent: int | None, when: int | None) -> Any:
-        length = self.node(repeat.count, _join(count_path, "depth"), parent, when)
+        taken = {gene.path for gene in self.genes}  # by the depth of what this is an item of
+        names = itertools.chain(("depth",), (f"depth_{count}" for count in itertools.count(2)))
+        name = next(name for name in names if _join(count_path, name) not in taken)
+        length = self.node(repeat.count, _join(count_path, name), parent, when)
         return self._times(self.node(repeat.item, item_path, parent, when), length)
 
     def _fold(self, cls: type, parts: dict[Any, Any]) -> Any:
@@ -343,7 +375,8 @@ class _Compiler:
             self.node(option, _join(path, str(label)), gene, index)
             for index, (option, label) in enumerate(zip(choice.options, choice.labels, strict=True))
         ]
-        return Pick(gene, choice.labels, tuple(options))
+        order = choice.ordered if choice.ordered != choice.rising else None
+        return Pick(gene, choice.labels, tuple(options), order)
 
 
 def _join(path: str, name: str) -> str:

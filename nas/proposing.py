@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from nas.errors import ArchitectureError, SpaceError
@@ -12,8 +12,9 @@ from nas.feasible import Priced, Pricing
 from nas.samplers import Sampler
 from nas.space import Genome
 
-PROPOSALS = 40  # proposals of the sampler that are looked at before one is walked into the limits
-ENUMERABLE = 100_000  # spaces up to this size are searched through before they are called exhausted
+PROPOSALS = 40  # proposals of the sampler that are looked at before one is brought within the limits
+DRAWS = 8  # candidates drawn within the limits until one is new
+ENUMERABLE = 100_000  # spaces of as many genomes, legal or not, are searched through before they are called exhausted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +80,18 @@ class Proposer:
             if priced is not None and (over is None or priced.excess < over.excess):
                 over = priced
             self._sampler.reject(proposal)
-        walked = self._walked(over) or self._enumerated()
-        if walked is None:
-            return None
-        origin = "random" if over is None else proposal.origin
-        return self._proposed(walked, origin, self._sampler.add(walked.genome))
+        found, origin = self._found(over, proposal.origin)
+        return None if found is None else self._proposed(found, origin, self._sampler.add(found.genome))
+
+    def _found(self, over: Priced | None, origin: str) -> tuple[Priced | None, str]:
+        """A new candidate within the limits when no proposal was one, and who it is of.
+
+        What was learnt is walked down from the proposal that is least over the limits. Random search stays random: it
+        is drawn within them, since a walk ends on their edge.
+        """
+        if over is not None and origin != "random" and (walked := self._walked(over)):
+            return walked, origin
+        return self._drawn() or self._walked(over) or self._walked(None) or self._enumerated(), "random"
 
     def _acceptable(self, genome: Genome) -> Priced | None:
         """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned."""
@@ -99,24 +107,29 @@ class Proposer:
             self.rejected["over a limit"] += 1
         return priced
 
-    def _walked(self, over: Priced | None) -> Priced | None:
-        """From the proposal that is least over the limits (or a random one), a new candidate within them."""
-        for start in (over, None, None, None):
-            here = start or self._pricing.price(self._space.sample(self._rng))
-            there = self._pricing.walk_down(here, self._rng, self._unseen)
-            if there.excess == 0 and self._unseen(there):
-                return there
+    def _walked(self, start: Priced | None) -> Priced | None:
+        """From there (or a random candidate), a new one within the limits."""
+        here = start or self._pricing.price(self._space.sample(self._rng))
+        there = self._pricing.walk_down(here, self._rng, self._unseen)
+        return there if there.excess == 0 and self._unseen(there) else None
+
+    def _drawn(self) -> Priced | None:
+        """A new candidate as random as the limits let it be."""
+        for _ in range(DRAWS):
+            priced = self._pricing.draw(self._rng)
+            if priced is None or self._unseen(priced):
+                return priced
         return None
 
     def _enumerated(self) -> Priced | None:
-        if self._size > ENUMERABLE:
-            return None
-        everything = (self._pricing.price(genome) for genome in self._space)
-        return next((priced for priced in everything if priced.excess == 0 and self._unseen(priced)), None)
+        return next((priced for priced in self._everything if priced.excess == 0 and self._unseen(priced)), None)
 
     @cached_property
-    def _size(self) -> int:
-        return self._space.count().value
+    def _everything(self) -> Iterator[Priced]:
+        """What was not looked at yet; what was passed over once will not do later either."""
+        if self._space.root.count > ENUMERABLE:
+            return iter(())
+        return (self._pricing.price(genome) for genome in self._space)
 
     def _unseen(self, priced: Priced) -> bool:
         return self._space.identity(priced.candidate) not in self._seen

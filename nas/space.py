@@ -21,6 +21,7 @@ from nas.template import Scalar, int_range, of, one_of, repeat
 __all__ = ["Count", "Gene", "Genome", "Space", "int_range", "of", "one_of", "repeat"]
 
 ATTEMPTS = 2000  # tries to draw a legal candidate before a space is called wrong
+STEPS = 0.5  # share of the moves in an ordered gene that go to the next option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Space:
 
     def params(self, genome: Sequence[int]) -> dict[str, Scalar]:
         """The active genes by path, with the option taken: what SQL and the dashboard show."""
+        self._check(genome)
         flags = self.active(genome)
         return {
             gene.path: gene.options[option]
@@ -160,14 +162,26 @@ class Space:
 
     def sample(self, rng: random.Random) -> Genome:
         """A legal canonical genome; the options of every choice are alike. Raises: SpaceError when none is found."""
+        return self._legal_draw(rng, Draw.CHOICES)
+
+    def uniform(self, rng: random.Random) -> Genome:
+        """A legal canonical genome, each as likely as any other; what has most settings comes most often.
+
+        Raises: SpaceError when none is found.
+        """
+        return self._legal_draw(rng, Draw.GENOMES)
+
+    def _legal_draw(self, rng: random.Random, how: Draw) -> Genome:
         for _ in range(ATTEMPTS):
-            genome = self._draw(rng, Draw.CHOICES)
+            genome = self._draw(rng, how)
             if self.contains(genome):
                 return genome
         raise SpaceError(f"none of {ATTEMPTS} candidates drawn from this space is legal")
 
     def mutate(self, genome: Sequence[int], rng: random.Random) -> Genome:
         """A legal candidate that differs in one active gene (and in what that gene switches on).
+
+        Half of the moves in an ordered gene are steps to the next option; the others go to any option.
 
         Raises: SpaceError when no such candidate is found.
         """
@@ -178,29 +192,39 @@ class Space:
         for _ in range(ATTEMPTS):
             index = rng.choice(movable)
             changed = list(self.fill(genome, rng))
-            others = [option for option in range(len(self.genes[index].options)) if option != genome[index]]
-            changed[index] = rng.choice(others)
+            gene = self.genes[index]
+            stepping = gene.ordered and rng.random() < STEPS
+            changed[index] = rng.choice((gene.near if stepping else gene.others)(genome[index]))
             if self.contains(changed):
                 return self.canonical(changed)
         raise SpaceError("this candidate has no legal neighbour")
 
     def crossover(self, first: Sequence[int], second: Sequence[int], rng: random.Random) -> Genome:
-        """Each gene from one of two parents; a legal candidate. Falls back to `first` when none is found."""
+        """Each gene from one of two parents that use it; a legal candidate. `first` when none is found."""
+        first, second = self.canonical(first), self.canonical(second)
+        given = [
+            (mine,) if not theirs_used else (theirs,) if not used else (mine, theirs)
+            for mine, theirs, used, theirs_used in zip(
+                first, second, self.active(first), self.active(second), strict=True
+            )
+        ]
         for _ in range(ATTEMPTS):
-            genome = self.canonical([rng.choice(pair) for pair in zip(first, second, strict=True)])
+            genome = self.canonical([rng.choice(options) for options in given])
             if self.contains(genome):
                 return genome
-        return self.canonical(first)
+        return first
 
     def neighbours(self, genome: Sequence[int]) -> Iterator[Genome]:
-        """The legal candidates that differ in one active gene; genes that it switches on have their first option."""
+        """The legal candidates one step away in one active gene; genes that it switches on have their first option.
+
+        A step goes to the next lower or higher option of an ordered gene, and to any other option of others.
+        """
         genome = self.canonical(genome)
         for index, used in enumerate(self.active(genome)):
-            for option in range(len(self.genes[index].options)) if used else ():
-                if option != genome[index]:
-                    changed = self.canonical([*genome[:index], option, *genome[index + 1 :]])
-                    if self.contains(changed):
-                        yield changed
+            for option in self.genes[index].near(genome[index]) if used else ():
+                changed = self.canonical([*genome[:index], option, *genome[index + 1 :]])
+                if self.contains(changed):
+                    yield changed
 
     def fill(self, genome: Sequence[int], rng: random.Random) -> Genome:
         """The genome with the genes that it does not use drawn at random, as if each were switched on."""

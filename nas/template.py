@@ -22,14 +22,24 @@ Scalar = str | int | float | bool | None
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of some options. Made by `one_of` and `int_range`."""
+    """One of some options. Made by `one_of` and `int_range`.
+
+    Attributes:
+        order: the author's word on whether the options are in an order; None where it follows from the labels.
+    """
 
     options: tuple[Any, ...]
     labels: tuple[Scalar, ...]
+    order: bool | None = None
 
     @property
     def ordered(self) -> bool:
-        """Whether the options are numbers in rising order, so that neighbours are alike."""
+        """Whether the options are in an order, so that options side by side are alike."""
+        return self.rising if self.order is None else self.order
+
+    @property
+    def rising(self) -> bool:
+        """Whether the labels are numbers in rising order."""
         numbers = [label for label in self.labels if isinstance(label, int | float) and not isinstance(label, bool)]
         return len(numbers) == len(self.labels) and numbers == sorted(numbers)
 
@@ -50,11 +60,23 @@ class Repeat:
     count: Any
 
 
-def one_of(*options: Any, **named: Any) -> Choice:
+def one_of(*options: Any, ordered: Any = None, **named: Any) -> Choice:
     """A choice between options; keyword options carry the name that gene paths and SQL show.
 
-    Raises: SpaceError for no option, for a name twice, or for the same option twice without names of their own.
+    Args:
+        *options: scalars, or values that may hold further choices.
+        ordered: True: the options are in an order, as in one_of("none", "small", "large", ordered=True); False: numbers
+            are only names; None: options that are rising numbers are in an order, others are not.
+        **named: further options; none can be called `ordered`.
+
+    Raises: SpaceError for no option, for a name twice, for the same option twice without names of their own, or for
+        an `ordered` that is an option.
     """
+    if ordered is not None and not isinstance(ordered, bool):
+        raise SpaceError(
+            f"one_of(ordered={ordered!r}): True, False or None says whether the options are in an order; "
+            "an option of that name needs another one"
+        )
     values = (*options, *named.values())
     labels = (*_labels(options, named), *named)
     if not values:
@@ -63,7 +85,7 @@ def one_of(*options: Any, **named: Any) -> Choice:
         twice = any(alike(label, other) for other in labels[:index])
         if twice or (index < len(options) and any(alike(options[index], other) for other in options[:index])):
             raise SpaceError(f"one_of() has the option {label!r} twice")
-    return Choice(values, labels)
+    return Choice(values, labels, ordered)
 
 
 def int_range(low: int, high: int, step: int = 1) -> Choice:
@@ -111,6 +133,8 @@ def alike(value: Any, other: Any) -> bool:
         return type(value) is type(other) and len(value) == len(other) and all(map(alike, value, other))
     if isinstance(value, dict) and isinstance(other, dict):
         return value.keys() == other.keys() and all(alike(value[name], other[name]) for name in value)
+    if dataclasses.is_dataclass(value) and type(value) is type(other) and value == other:
+        return all(alike(getattr(value, field.name), getattr(other, field.name)) for field in dataclasses.fields(value))
     return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
 
 

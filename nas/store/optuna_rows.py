@@ -35,12 +35,12 @@ FINITE_STEP = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINI
 
 
 def distribution(gene: Gene) -> BaseDistribution:
-    """How a gene shows in SQL: evenly spaced whole numbers as an integer range, everything else as categories."""
+    """How a gene shows in SQL: whole numbers that rise evenly as an integer range, everything else as categories."""
     options = gene.options
-    if gene.ordered and all(isinstance(option, int) for option in options):
+    if gene.ordered and all(isinstance(option, int) and not isinstance(option, bool) for option in options):
         numbers = [int(option) for option in options if isinstance(option, int)]
         steps = {b - a for a, b in pairwise(numbers)}
-        if len(steps) == 1:
+        if len(steps) == 1 and min(steps) > 0:
             return IntDistribution(numbers[0], numbers[-1], step=steps.pop())
     return CategoricalDistribution(options)
 

@@ -1,6 +1,7 @@
 """Candidates within limits: surveys, the nearest, and the walk down to what drawing does not find."""
 
 import functools
+import itertools
 import random
 
 import pytest
@@ -132,3 +133,80 @@ def test_a_survey_finds_the_rare_candidate():
 
     assert survey.share == 0
     assert survey.nearest.excess == 0
+    assert 1e-6 < survey.estimate < 1e-3
+
+
+# -- drawing within limits ------------------------------------------------------------------------------------------------
+
+DIGITS = Space({f"g{index}": one_of(*range(1, 9)) for index in range(12)})
+
+
+class Counted:
+    """Costs that count how often they are asked for."""
+
+    def __init__(self, costs):
+        self.costs, self.asked = costs, 0
+
+    def __call__(self, candidate):
+        self.asked += 1
+        return self.costs(candidate)
+
+
+def sums(candidate):
+    parts = list(candidate.values())
+    return {"sum": sum(parts), "odd": sum(parts[::2]), "even": sum(parts[1::2])}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [["sum<=22"], ["odd<=13", "even>=44"], ["sum<=23", "sum>=23"]],  # 0.9, 0.5 and 1.0 in 100,000
+    ids=["one limit", "limits against each other", "a band"],
+)
+def test_draws_are_cheap_and_various_where_1_candidate_in_100_000_is_within_the_limits(limits):
+    costs = Counted(sums)
+    pricing, rng = Pricing(DIGITS, costs, limits_from(limits)), random.Random(0)
+
+    survey = pricing.survey(seed=1)
+    drawn = [pricing.draw(rng) for _ in range(200)]
+
+    assert survey.share == 0
+    assert 1e-6 < survey.estimate < 5e-5
+    assert all(priced is not None and priced.excess == 0 for priced in drawn)
+    assert len({priced.genome for priced in drawn}) > 150
+    assert costs.asked < 200 * 100  # where rejection would ask for 100,000 a draw
+
+
+def test_draws_where_much_is_within_the_limits_are_the_samples_that_keep_them():
+    pricing, rng, again = Pricing(FLAT, product, limits_from(["size<=10"])), random.Random(3), random.Random(3)
+
+    drawn = [pricing.draw(rng).genome for _ in range(50)]
+
+    sampled = (pricing.price(FLAT.sample(again)) for _ in range(10_000))
+    assert drawn == [priced.genome for priced in itertools.islice((it for it in sampled if not it.excess), 50)]
+
+
+def test_without_limits_a_draw_is_a_sample():
+    pricing = Pricing(FLAT, None, ())
+
+    drawn = pricing.draw(random.Random(4))
+
+    assert drawn.genome == FLAT.sample(random.Random(4))
+
+
+def test_nothing_is_drawn_where_nothing_is_within_the_limits():
+    pricing = Pricing(FLAT, product, limits_from(["size<=0.5"]))
+
+    assert pricing.draw(random.Random(0)) is None
+    assert pricing.survey().estimate == 0
+
+
+def test_what_a_survey_found_spares_the_first_draw_the_way_down():
+    costs = Counted(sums)
+    pricing = Pricing(DIGITS, costs, limits_from(["sum<=22"]))
+    pricing.survey()
+    before = costs.asked
+
+    drawn = pricing.draw(random.Random(0))
+
+    assert drawn.excess == 0
+    assert costs.asked - before < 400
