@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nas.errors import ArchitectureError, SpaceError
 from nas.feasible import Pricing
-from nas.objectives import Objective
+from nas.goals import Goals
 from nas.store.base import Known
 from nas.trial import Source, State, Trial
 
 
-def reused(pricing: Pricing, objectives: Sequence[Objective], known: Known) -> Trial | None:
-    """A complete trial without a number; None for what is no candidate here, is over a limit, or lacks an objective.
+def reused(pricing: Pricing, goals: Goals, known: Known) -> Trial | None:
+    """A complete trial without a number; None for what is no candidate here, is over a limit, or lacks what is judged.
 
     Known costs are those of this search.
     """
@@ -21,7 +19,7 @@ def reused(pricing: Pricing, objectives: Sequence[Objective], known: Known) -> T
     except (SpaceError, ArchitectureError):
         return None
     metrics = {**known.metrics, **priced.costs}
-    if priced.excess or any(objective.name not in metrics for objective in objectives):
+    if priced.excess or goals.missing(metrics):
         return None
     return Trial(
         number=-1,

@@ -17,7 +17,7 @@ from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
 from nas.goals import Goals
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported
-from nas.objectives import Limit, Objective, front
+from nas.objectives import Limit, Objective
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
@@ -104,7 +104,7 @@ class Study:
         """
         taken: list[tuple[Trial, Known]] = []
         for known in self._store.reusable(self.plan.epochs[1]):
-            trial = reused(self.pricing, self.goals.objectives, known)
+            trial = reused(self.pricing, self.goals, known)
             if trial is not None and not self._proposer.knows(trial.digest):
                 self._proposer.saw(trial.digest)
                 taken.append((trial, known))
@@ -387,18 +387,3 @@ class Study:
         if self._handles or self._drafts or self._wishes or self._store.pending:
             return False
         return self.exhausted or self._counted >= self.plan.trials
-
-
-def ranked(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The complete trials, best first by the first objective, the others breaking ties."""
-    complete = [trial for trial in trials if trial.state is State.COMPLETE]
-    return sorted(
-        complete, key=lambda trial: [*(objective.loss(trial.metrics) for objective in objectives), trial.number]
-    )
-
-
-def pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The complete trials that no other dominates, best first objective first."""
-    complete = ranked(trials, objectives)
-    losses = [[objective.loss(trial.metrics) for objective in objectives] for trial in complete]
-    return [complete[index] for index in front(losses)]

@@ -20,9 +20,9 @@ from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
 from nas.mixers import outside
+from nas.ranking import nearest, pareto, ranked, shortfall
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
-from nas.study import pareto, ranked
 from nas.trial import State, Trial
 from runners.job_setup import read_architecture
 from runners.tables import quantity, save_picture, trial_json, trial_table
@@ -36,8 +36,14 @@ def _json(value: Any) -> None:
 
 def _shown(record: StudyRecord, count: int) -> Sequence[Trial]:
     if len(record.objectives) > 1:
-        return pareto(record.trials, record.objectives)
-    return ranked(record.trials, record.objectives)[:count]
+        return pareto(record.trials, record.objectives, record.limits)
+    return ranked(record.trials, record.objectives, record.limits)[:count]
+
+
+def _shortfall(record: StudyRecord) -> str:
+    """Why there is no best: that no complete trial keeps the limits, or that none is complete (empty)."""
+    closest = nearest(record.trials, record.objectives, record.limits)
+    return "" if closest is None else f"study {record.name!r}: {shortfall(closest, record.limits)}"
 
 
 def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
@@ -70,19 +76,24 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     spent = sum(trial.seconds or 0.0 for trial in record.trials)
     out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
     if shown:
-        out.print(trial_table(shown, record.objectives, "best so far"))
+        out.print(trial_table(shown, record.objectives, "best so far", limits=record.limits))
+    elif short := _shortfall(record):
+        out.print(f"  {short}", highlight=False, soft_wrap=True)
 
 
 def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_json: bool, out: Console) -> None:
-    """`nas best`. Raises: InputError when no trial is complete."""
+    """`nas best`. Raises: InputError when no trial is complete, or none keeps the limits (naming the nearest)."""
     record = read_study(storage_url(storage), name)
     shown = _shown(record, count)
     if not shown:
-        raise InputError(f"study {name!r} has no complete trial yet ({len(record.trials)} in all)")
+        raise InputError(
+            _shortfall(record) or f"study {name!r} has no complete trial yet ({len(record.trials)} in all)"
+        )
     if as_json:
         _json([trial_json(trial) for trial in shown])
         return
-    table = trial_table(shown, record.objectives, f"{'front' if len(record.objectives) > 1 else 'best'} of {name}")
+    title = f"{'front' if len(record.objectives) > 1 else 'best'} of {name}"
+    table = trial_table(shown, record.objectives, title, limits=record.limits)
     out.print(table)
     if svg is not None:
         picture = Console(record=True, width=110, file=io.StringIO())
@@ -96,7 +107,7 @@ def trials(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     if as_json:
         _json([trial_json(trial) for trial in record.trials])
     else:
-        out.print(trial_table(record.trials, record.objectives, f"trials of {name}"))
+        out.print(trial_table(record.trials, record.objectives, f"trials of {name}", limits=record.limits))
 
 
 def export_trial(
@@ -144,7 +155,9 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
     if number is None:
         from nas.export import has_weights
 
-        complete = ranked(record.trials, record.objectives)
+        complete = ranked(record.trials, record.objectives, record.limits)
+        if not complete and (short := _shortfall(record)):
+            raise InputError(f"{short}; --trial exports it all the same")
         if not complete:
             raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
         return next((trial for trial in complete if has_weights(trial)), complete[0])

@@ -37,7 +37,7 @@ def make_sampler(
     if name == "evolution":
         from nas.samplers.evolution import EvolutionSampler
 
-        return EvolutionSampler(space, objectives, seed)
+        return EvolutionSampler(space, objectives, seed, metric_limits)
     if name == "auto":
         from nas.samplers.surrogate import SurrogateSampler
 

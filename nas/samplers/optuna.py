@@ -116,6 +116,9 @@ class OptunaSampler:
         if outcome is None or outcome.fidelity < 1:
             self._study.tell(handle, state=TrialState.FAIL)
         else:
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, handle)
+            for key, excess in _constraints(outcome).items():
+                self._storage.set_trial_system_attr(trial_id, key, excess)
             self._study.tell(handle, list(outcome.values))
             self._told += 1
 
@@ -134,11 +137,11 @@ class OptunaSampler:
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Trials that are complete or failed from the start; for NSGA-II all of them are the first generation."""
         for genome, outcome in ended:
-            values = None if outcome is None or outcome.fidelity < 1 else outcome.values
-            self._insert(genome, TrialState.FAIL if values is None else TrialState.COMPLETE, values)
-            self._told += values is not None
+            whole = None if outcome is None or outcome.fidelity < 1 else outcome
+            self._insert(genome, TrialState.FAIL if whole is None else TrialState.COMPLETE, whole)
+            self._told += whole is not None
 
-    def _insert(self, genome: Genome, state: TrialState, values: Sequence[float] | None) -> int:
+    def _insert(self, genome: Genome, state: TrialState, outcome: Outcome | None) -> int:
         """Give Optuna a trial as it is; returns its number."""
         filled = self._space.fill(genome, self._rng)
         now = datetime.datetime.now()  # noqa: DTZ005 - naive as Optuna's own
@@ -147,16 +150,22 @@ class OptunaSampler:
             trial_id=-1,
             state=state,
             value=None,
-            values=values,
+            values=None if outcome is None else outcome.values,
             datetime_start=now,
             datetime_complete=now if state.is_finished() else None,
             params={gene.path: option for gene, option in zip(self._space.genes, filled, strict=True)},
             distributions=self._distributions,
             user_attrs={},
-            system_attrs=dict(FIRST_GENERATION) if state.is_finished() else {},
+            system_attrs={**(FIRST_GENERATION if state.is_finished() else {}), **_constraints(outcome)},
             intermediate_values={},
         )
         return self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, trial))
+
+
+def _constraints(outcome: Outcome | None) -> dict[str, float]:
+    """As Optuna 5 reads them from the system attributes of a trial; it has no public way for one that is inserted."""
+    excesses = () if outcome is None else outcome.excesses
+    return {f"constraints:{index}": float(excess) for index, excess in enumerate(excesses)}
 
 
 def _distribution(options: int, ordered: bool) -> BaseDistribution:  # noqa: FBT001

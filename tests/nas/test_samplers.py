@@ -10,7 +10,7 @@ import pytest
 from nas import Space, int_range, of, one_of
 from nas.errors import InputError
 from nas.mixers import ConvAttention, Pooling
-from nas.objectives import objectives_from
+from nas.objectives import limits_from, objectives_from
 from nas.samplers import Outcome, make_sampler
 
 
@@ -213,3 +213,46 @@ def test_an_unknown_sampler_names_the_known_ones(space):
         InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, evolution, tpe, nsga2, random"
     ):
         make_sampler("tpee", space, objectives_from(["accuracy:max"]), 0)
+
+
+def tight(value):
+    """Over the limit by this: large networks are."""
+    return value["depth"] / 6 + value["width"] / 64 - 1
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["evolution", "tpe", "nsga2"])
+def test_a_limit_on_what_is_measured_keeps_proposals_within_it(space, name, goals):
+    """The score alone leads to the largest network, as it does without the limit."""
+    rng, shares = random.Random(0), []
+    genomes = [space.sample(rng) for _ in range(80)]
+    for limits in (limits_from(["size<=1"]), ()):
+        sampler = make_sampler(name, space, objectives_from(list(goals)), 0, metric_limits=limits)
+        outcomes = [
+            Outcome(
+                [score(space, genome), -score(space, genome)][: len(goals)], [tight(space.decode(genome))] * len(limits)
+            )
+            for genome in genomes
+        ]
+        sampler.load(zip(genomes[:40], outcomes[:40], strict=True))
+        for genome, outcome in zip(genomes[40:], outcomes[40:], strict=True):
+            sampler.tell(sampler.add(genome), outcome)
+        asked = [sampler.ask().genome for _ in range(40)]
+        shares.append(sum(tight(space.decode(genome)) <= 0 for genome in asked) / len(asked))
+
+    assert shares[0] > shares[1] + 0.15
+
+
+def test_of_what_is_over_the_limits_evolution_prefers_the_least_over(space):
+    rng = random.Random(0)
+    near, others = space.sample(rng), [space.sample(rng) for _ in range(29)]
+    sampler = make_sampler(
+        "evolution", space, objectives_from(["a:max", "b:min"]), 0, metric_limits=limits_from(["x<=1", "y<=1000"])
+    )
+
+    sampler.load(
+        [*((genome, Outcome([9.0, 0.0], [0.5, -1.0])) for genome in others), (near, Outcome([0.0, 9.0], [0.0, 100.0]))]
+    )
+
+    parents = [sampler._parent() for _ in range(60)]
+    assert parents.count(near) == pytest.approx(60 * 8 / 30, abs=12), "whenever it is drawn into the tournament"
