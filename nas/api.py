@@ -21,6 +21,7 @@ from nas.front import check_packages
 from nas.goals import split
 from nas.jobs import Evaluate
 from nas.keeping import Keeper
+from nas.measuring import Measure
 from nas.nearest import starting_point
 from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.ranking import nearest, pareto, ranked
@@ -101,6 +102,7 @@ def search(
     objectives: Mapping[str, str] | Sequence[str],
     costs: Costs | None = None,
     constraints: Mapping[str, str] | Sequence[str] | None = None,
+    measure: Measure | None = None,
     trials: int = 100,
     sampler: str = "auto",
     storage: str | None = "sqlite:///nas.db",
@@ -130,6 +132,8 @@ def search(
         costs: costs(candidate) -> {"macs": 1.2e8, ...}: exact, cheap, known before evaluation.
         constraints: {"params": "<= 2e6"} or ["params<=2e6"]. What breaks one on those costs is never evaluated; a name
             that is no cost is a metric of `evaluate`, and what breaks its limit is never among the best.
+        measure: what needs no training but takes seconds, as a latency: done in this process for candidates that are
+            about to be evaluated, after the limits on `costs`; what breaks a limit on it is never evaluated.
         trials: how many the study shall have in all; a study that has some goes on to that number.
         sampler: "auto", "evolution", "tpe", "nsga2" or "random".
         storage: database URL; None keeps the study in memory.
@@ -174,13 +178,17 @@ def search(
         workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout, trial_timeout=trial_timeout
     )
     carrier.check(options)
-    known_limits, metric_limits = split(limits, Pricing(space, costs, ()).known, goals)
+    known = Pricing(space, costs, ()).known
+    if measure is not None and (both := sorted({*measure.names} & {*known})):
+        raise InputError(f"measure: {', '.join(both)} is also a known cost")
+    known_limits, metric_limits = split(limits, known, goals, measure.names if measure else ())
     pricing = Pricing(space, costs, known_limits)
     if known_limits:
         pricing.require_feasible(seed)
     proposer = make_sampler(sampler, space, goals, seed, pricing=pricing, metric_limits=metric_limits)
     starts = [starting_point(pricing, candidate).genome for candidate in start]
-    facts = _facts(goals, limits, epochs, settings or {})
+    where = measure.where if measure else ""
+    facts = _facts(goals, limits, epochs, settings or {}, where)
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()
         root = Path(scratch)
@@ -189,7 +197,7 @@ def search(
 
             root = Path(checkpoints).absolute() / study
             told = digest(_told(protocol)) if protocol is not None else ""
-            store = open_study(storage, study, facts, space, goals, protocol=told)
+            store = open_study(storage, study, facts, space, goals, protocol=told, measured_on=where)
         with _closing(store):
             plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
             search_ = Study(
@@ -199,6 +207,7 @@ def search(
                 sampler=proposer,
                 store=store,
                 metric_limits=metric_limits,
+                measure=measure,
             )
             if reuse:
                 search_.reuse()
@@ -218,10 +227,16 @@ def search(
 
 
 def _facts(
-    goals: Sequence[Objective], limits: Sequence[Limit], epochs: tuple[int, int], settings: Mapping[str, Any]
+    goals: Sequence[Objective],
+    limits: Sequence[Limit],
+    epochs: tuple[int, int],
+    settings: Mapping[str, Any],
+    measured_on: str,
 ) -> dict[str, Any]:
     """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
-    ours = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs}
+    ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs}
+    if measured_on:  # on another device it is another number
+        ours["measured_on"] = measured_on
     if taken := sorted(ours.keys() & settings.keys()):
         raise InputError(f"settings: {', '.join(taken)} are said by arguments of their own")
     return _told({**settings, **ours})

@@ -62,19 +62,20 @@ class Goals:
 
 
 def split(
-    limits: Sequence[Limit], known: Collection[str], objectives: Sequence[Objective]
+    limits: Sequence[Limit], known: Collection[str], objectives: Sequence[Objective], measured: Collection[str] = ()
 ) -> tuple[tuple[Limit, ...], tuple[Limit, ...]]:
-    """The limits on what is known before training, and the others, which are on metrics of the evaluation.
+    """The limits on known costs; and those on what is measured, before training (the names `measured`), then by it.
 
     Raises: InputError for a name that is no objective either and looks like a misspelt cost.
     """
-    on_metrics = tuple(limit for limit in limits if limit.name not in known)
-    measured = {objective.name for objective in objectives} - set(known)
+    before = (*known, *measured)
+    on_metrics = tuple(limit for limit in limits if limit.name not in before)
     for limit in on_metrics:
-        near = get_close_matches(limit.name, [*known], n=1, cutoff=SPELLING)
-        if near and limit.name not in measured:
+        near = get_close_matches(limit.name, before, n=1, cutoff=SPELLING)
+        if near and all(limit.name != objective.name for objective in objectives):
             raise InputError(
-                f"limit {str(limit)!r}: did you mean {near[0]!r}? Known before training: {', '.join(known)}; "
+                f"limit {str(limit)!r}: did you mean {near[0]!r}? Known before training: {', '.join(before)}; "
                 f"any other name is a metric of the evaluation, and {limit.name!r} is too near to be one"
             )
-    return tuple(limit for limit in limits if limit.name in known), on_metrics
+    slow = tuple(limit for limit in limits if limit.name in measured)
+    return tuple(limit for limit in limits if limit.name in known), (*slow, *on_metrics)

@@ -6,13 +6,18 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import islice
 
-from nas.errors import ArchitectureError, SpaceError
+from nas.errors import ArchitectureError, InputError, SpaceError
 from nas.feasible import Priced, Pricing
+from nas.measuring import Measuring
 from nas.samplers import Sampler
 from nas.space import Genome
 
 PROPOSALS = 40  # proposals of the sampler that are looked at before one is walked into the limits
+MEASURED = 20  # candidates measured on the way down from what is over a limit on that
+CHILDREN = 12  # mutants of which the smallest is measured
+LAST = 100  # candidates measured before a space that is searched through is called exhausted
 ENUMERABLE = 100_000  # spaces up to this size are searched through before they are called exhausted
 
 
@@ -33,12 +38,15 @@ class Proposer:
         rejected: proposals that were not taken, by reason.
     """
 
-    def __init__(self, pricing: Pricing, sampler: Sampler, seed: int) -> None:
+    def __init__(self, pricing: Pricing, sampler: Sampler, seed: int, measuring: Measuring) -> None:
         self.rejected = {"over a limit": 0, "repeat": 0, "illegal": 0}
         self._pricing, self._space, self._sampler = pricing, pricing.space, sampler
         self._rng = random.Random(f"proposer:{seed}")
         self._starts: list[Genome] = []
         self._seen: set[str] = set()
+        self._measuring = measuring
+        self._slow: set[str] = set()  # digests of what was measured and is over a limit
+        self._nearest: Priced | None = None  # of them
 
     def saw(self, digest: str) -> None:
         """This network is in the study."""
@@ -59,6 +67,16 @@ class Proposer:
             self._seen.add(found.digest)
         return found
 
+    def require_measured(self) -> None:
+        """Raises: InputError when all that was measured is over a limit, naming the nearest."""
+        if self._nearest is not None:
+            limits = self._measuring.limits
+            found = ", ".join(f"{limit.name}={self._nearest.costs[limit.name]:,.6g}" for limit in limits)
+            raise InputError(
+                f"no architecture found within {', '.join(map(str, limits))}: {len(self._slow)} were measured, and the "
+                f"nearest has {found}"
+            )
+
     def _proposed(self, priced: Priced, origin: str, handle: int) -> Proposed:
         return Proposed(priced, self._space.identity(priced.candidate), origin, handle)
 
@@ -71,22 +89,28 @@ class Proposer:
 
     def _from_sampler(self) -> Proposed | None:
         over: Priced | None = None
+        slow: Priced | None = None
         for _ in range(PROPOSALS):
             proposal = self._sampler.ask()
             priced = self._acceptable(proposal.genome)
             if priced is not None and priced.excess == 0:
                 return self._proposed(priced, proposal.origin, self._sampler.accept(proposal, priced.genome))
-            if priced is not None and (over is None or priced.excess < over.excess):
-                over = priced
-            self._sampler.reject(proposal)
-        walked = self._walked(over) or self._enumerated()
+            if priced is not None and priced.over:
+                slow = _least(slow, priced)
+            elif priced is not None:
+                over = _least(over, priced)
+            self._sampler.reject(proposal, priced.over if priced is not None else ())
+        walked = self._hastened(slow) or self._walked(over) or self._enumerated()
         if walked is None:
             return None
-        origin = "random" if over is None else proposal.origin
+        origin = "random" if over is None and slow is None else proposal.origin
         return self._proposed(walked, origin, self._sampler.add(walked.genome))
 
     def _acceptable(self, genome: Genome) -> Priced | None:
-        """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned."""
+        """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned.
+
+        It is measured when it is within the limits on known costs.
+        """
         try:
             priced = self._pricing.price(genome)
         except (ArchitectureError, SpaceError):
@@ -95,24 +119,59 @@ class Proposer:
         if not self._unseen(priced):
             self.rejected["repeat"] += 1
             return None
+        if not priced.excess:
+            priced = self._measured(priced)
         if priced.excess:
             self.rejected["over a limit"] += 1
         return priced
+
+    def _measured(self, priced: Priced) -> Priced:
+        found = self._measuring(priced)
+        if found.excess:
+            self._slow.add(self._space.identity(found.candidate))
+            self._nearest = _least(self._nearest, found)
+        return found
+
+    def _hastened(self, slow: Priced | None) -> Priced | None:
+        """From what is least over the limits on what is measured, by way of mutants, to a new candidate within them.
+
+        Of some mutants the one of the fewest MACs (or of whatever cost is known first) is measured.
+        """
+        here = slow
+        for _ in range(MEASURED if here else 0):
+            children = [] if here is None else self._children(here)
+            if not children:
+                return None
+            there = self._measured(min(children, key=_size))
+            if not there.excess:
+                return there
+            here = _least(here, there)
+        return None
+
+    def _children(self, parent: Priced) -> list[Priced]:
+        """Mutants within the limits on known costs that are new and not measured yet."""
+        try:
+            drawn = [self._pricing.price(self._space.mutate(parent.genome, self._rng)) for _ in range(CHILDREN)]
+        except SpaceError:
+            return []
+        return [priced for priced in drawn if priced.excess == 0 and self._fresh(priced)]
 
     def _walked(self, over: Priced | None) -> Priced | None:
         """From the proposal that is least over the limits (or a random one), a new candidate within them."""
         for start in (over, None, None, None):
             here = start or self._pricing.price(self._space.sample(self._rng))
-            there = self._pricing.walk_down(here, self._rng, self._unseen)
-            if there.excess == 0 and self._unseen(there):
-                return there
+            there = self._pricing.walk_down(here, self._rng, self._fresh)
+            if there.excess == 0 and self._fresh(there) and not (measured := self._measured(there)).excess:
+                return measured
         return None
 
     def _enumerated(self) -> Priced | None:
         if self._size > ENUMERABLE:
             return None
         everything = (self._pricing.price(genome) for genome in self._space)
-        return next((priced for priced in everything if priced.excess == 0 and self._unseen(priced)), None)
+        left = (priced for priced in everything if priced.excess == 0 and self._fresh(priced))
+        measured = (self._measured(priced) for priced in islice(left, LAST))
+        return next((priced for priced in measured if priced.excess == 0), None)
 
     @cached_property
     def _size(self) -> int:
@@ -120,3 +179,16 @@ class Proposer:
 
     def _unseen(self, priced: Priced) -> bool:
         return self._space.identity(priced.candidate) not in self._seen
+
+    def _fresh(self, priced: Priced) -> bool:
+        """Neither seen nor known to be over a limit on what is measured."""
+        digest = self._space.identity(priced.candidate)
+        return digest not in self._seen and digest not in self._slow
+
+
+def _least(one: Priced | None, other: Priced) -> Priced:
+    return other if one is None or other.excess < one.excess else one
+
+
+def _size(priced: Priced) -> float:
+    return priced.costs.get("macs", next(iter(priced.costs.values()), 0.0))

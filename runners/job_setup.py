@@ -23,6 +23,7 @@ from nas.errors import ArchitectureError, InputError, NasError
 from nas.feasible import Costs, Pricing
 from nas.goals import split
 from nas.jobs import Evaluate
+from nas.measuring import LATENCY, Measure
 from nas.nearest import starting_point
 from nas.objectives import limits_from, objectives_from
 from nas.recipe import Recipe
@@ -30,7 +31,7 @@ from nas.space import Space
 from nas.version import __version__
 from runners.tables import short_architecture
 
-MEASURED = ("accuracy", "loss", *COSTS)  # what the built-in training can be judged by
+MEASURED = ("accuracy", "loss", *COSTS, LATENCY)  # what the built-in training can be judged by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +110,30 @@ def prepare(config: SearchConfig) -> Setup:
 def pricing_of(setup: Setup) -> Pricing:
     """The known costs of a search over its space, and the limits on them."""
     known = Pricing(setup.space, setup.costs, ()).known
-    limits, _ = split(limits_from(setup.config.limits), known, objectives_from(setup.config.objectives))
+    measured = () if setup.training is None else (LATENCY,)
+    limits, _ = split(limits_from(setup.config.limits), known, objectives_from(setup.config.objectives), measured)
     return Pricing(setup.space, setup.costs, limits)
+
+
+def latency_of(setup: Setup, device: str) -> Measure | None:
+    """How networks are timed where an objective or a limit is on that; None otherwise.
+
+    It is done on `device` of this machine unless the configuration names another.
+    Raises: InputError for a device that this machine lacks.
+    """
+    names = {goal.name for goal in objectives_from(setup.config.objectives)}
+    names |= {limit.name for limit in limits_from(setup.config.limits)}
+    if setup.training is None or LATENCY not in names:
+        return None
+    from nas.latency import measurement
+
+    data = setup.training.data
+    return measurement(
+        resolution=data.resolution,
+        in_channels=data.channels,
+        num_classes=len(data.classes),
+        device=setup.config.latency_device or device,
+    )
 
 
 def _check_names(config: SearchConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import io
 import json
@@ -168,9 +169,20 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
 
 
 def cost_of(
-    name: str, resolution: int | None, classes: int | None, channels: int, *, audit: bool, as_json: bool, out: Console
+    name: str,
+    resolution: int | None,
+    classes: int | None,
+    channels: int,
+    *,
+    audit: bool,
+    timed: tuple[str, int] | None,
+    as_json: bool,
+    out: Console,
 ) -> None:
-    """`nas cost`. Raises: InputError for an unknown network or a resolution that it does not take."""
+    """`nas cost`; `timed` on this device with this batch.
+
+    Raises: InputError for an unknown network, a resolution that it does not take, a device that is not there.
+    """
     architecture = read_architecture(name)
     if classes is None:
         classes = zoo.PUBLISHED[name].classes if name in zoo.PUBLISHED else 1000
@@ -180,6 +192,7 @@ def cost_of(
         raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
     total = cost_by_formula(architecture, num_classes=classes, in_channels=channels)
     traced = _traced(architecture, classes, channels) if audit else None
+    latency = _latency(architecture, classes, channels, *timed) if timed else None
     stages = parts(architecture, num_classes=classes, in_channels=channels)
     if as_json:
         body = {"name": name, "resolution": architecture.resolution, "classes": classes, **total.as_dict()}
@@ -188,7 +201,7 @@ def cost_of(
             part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved}
             for part, tally in stages.items()
         }
-        _json(body | ({"traced_macs": traced} if audit else {}))
+        _json(body | ({"traced_macs": traced} if audit else {}) | ({"latency": latency} if latency else {}))
         return
     table = Table("part", title=f"{name} at {architecture.resolution} px, {classes} classes", title_justify="left")
     for column in ("map", "params", "MACs", "activations"):
@@ -204,6 +217,13 @@ def cost_of(
         out.print(f"and {total.frozen_params:,} parameters that are drawn once and never trained", highlight=False)
     if traced is not None:
         out.print(f"traced by fvcore: {traced:,} MACs, by formula {total.macs:,}", highlight=False)
+    if latency is not None:
+        out.print(
+            f"a forward pass of {latency['batch']} image(s) on {latency['device']}: {latency['median_ms']:.3f} ms "
+            f"(median of {latency['repeats']}; {latency['p10_ms']:.3f} to {latency['p90_ms']:.3f}), float32, 1 thread",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _figures(cost: Cost) -> tuple[str, str, str]:
@@ -216,6 +236,14 @@ def _traced(architecture: Any, classes: int, channels: int) -> int:
 
     model = build(architecture, in_channels=channels, num_classes=classes)
     return traced_macs(model, resolution=architecture.resolution, in_channels=channels)
+
+
+def _latency(architecture: Any, classes: int, channels: int, device: str, batch: int) -> dict[str, Any]:
+    from nas.latency import device_name, measure
+
+    size = {"resolution": architecture.resolution, "in_channels": channels, "num_classes": classes}
+    found = measure(architecture, **size, device=device, batch=batch)
+    return {**dataclasses.asdict(found), "device": device_name(device), "batch": batch, "threads": 1}
 
 
 def spaces(name: str | None, resolution: int | None, *, as_json: bool, out: Console) -> None:

@@ -27,7 +27,7 @@ from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact
 from runners.closing import Outcome, close, opening, summary
-from runners.job_setup import Setup, Training, prepare, pricing_of, starts
+from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, starts
 from runners.progress import Watcher
 from runners.tables import save_picture
 
@@ -95,7 +95,7 @@ def _exported(result: Result, training: Training, to: str, err: Console) -> Expo
 
 
 def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
-    config = setup.config
+    config, device = setup.config, "cuda" if gpus else "cpu"
     with Watcher(err, setup.study) as watch:
         return search(
             setup.space,
@@ -103,6 +103,7 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
             objectives=config.objectives,
             costs=setup.costs,
             constraints=config.limits,
+            measure=latency_of(setup, device),
             trials=config.trials,
             sampler=config.sampler,
             storage=url,
@@ -115,7 +116,7 @@ def _search(setup: Setup, url: str, gpus: float, err: Console, start: list[Any])
             seed=config.seed,
             timeout=config.timeout,
             trial_timeout=config.trial_timeout,
-            device="cuda" if gpus else "cpu",
+            device=device,
             checkpoints=config.checkpoints,
             start=start,
             settings=setup.settings,
