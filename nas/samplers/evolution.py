@@ -92,7 +92,8 @@ class EvolutionSampler:
         if outcome is None or outcome.fidelity < 1:
             return
         losses = [sign * value for sign, value in zip(self._signs, outcome.values, strict=True)]
-        over = sum(max(0.0, excess) / scale for excess, scale in zip(outcome.excesses, self._scales, strict=True))
+        scales = self._scales or [1.0] * len(outcome.excesses)
+        over = sum(max(0.0, excess) / scale for excess, scale in zip(outcome.excesses, scales, strict=True))
         self._population.append((over, losses, genome))
         if over == 0 and not any(_covers(other, losses) for other, _ in self._front):
             self._front = [(other, parent) for other, parent in self._front if not _covers(losses, other)]

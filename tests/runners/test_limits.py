@@ -91,3 +91,53 @@ def test_a_dry_run_does_not_count_what_is_not_known_yet(nas):
     assert code == 0
     assert "within macs<=10: " in out
     assert "heat<=6: known once it is measured, not counted in that share" in out
+
+
+def test_latency_is_measured_limited_and_an_objective_beside_known_and_trained_ones(nas):
+    goals = ["--objective", "accuracy:max", "--objective", "latency_ms:min", "--objective", "params:min"]
+    code, out, err = nas(*DIGITS, *goals, "--limit", "latency_ms<=1000", "--limit", "loss<=100", "--json")
+
+    told = json.loads(out)
+    assert code == 0, err
+    assert told["complete"] == 3
+    for trial in told["pareto"]:
+        assert 0 < trial["metrics"]["latency_ms"] <= trial["metrics"]["latency_p90_ms"]
+    _, out, _ = nas("status", told["study"], "--json")
+    settings = json.loads(out)["settings"]
+    assert "1 thread(s), float32, 1x1x8x8, 10 classes" in settings["measured_on"]
+    assert settings["limits"] == ["params<=30000", "macs<=500000", "latency_ms<=1000", "loss<=100"]
+    enqueued, _, err = nas("enqueue", told["study"], "mixer-b16")
+    assert enqueued == 0, err
+
+
+def test_a_latency_that_no_network_has_is_one_clear_line(nas):
+    code, _, err = nas(*DIGITS, "--limit", "latency_ms<=0.000001")
+
+    assert code == 2
+    assert "no architecture found within latency_ms<=1e-06: " in err
+    assert " were measured, and the nearest has latency_ms=" in err
+
+
+def test_a_dry_run_says_that_a_latency_is_measured(nas):
+    code, out, _ = nas(*DIGITS, "--limit", "latency_ms<=5", "--dry-run")
+
+    assert code == 0
+    assert "latency_ms<=5: known once it is measured" in out
+
+
+def test_a_latency_on_a_device_that_is_not_there_is_refused(nas, tmp_path):
+    code, _, err = nas(*DIGITS, "--limit", "latency_ms<=5", "--latency-device", "cuda:99")
+
+    assert code == 2
+    assert "device 'cuda:99': this machine has " in err
+    assert not (tmp_path / "nas.db").exists()
+
+
+def test_cost_times_a_network(nas):
+    code, out, err = nas("cost", "cvt-13", "--resolution", "32", "--latency", "--batch", "2", "--json")
+
+    assert code == 0, err
+    latency = json.loads(out)["latency"]
+    assert 0 < latency["p10_ms"] <= latency["median_ms"] <= latency["p90_ms"]
+    assert (latency["batch"], latency["threads"]) == (2, 1)
+    assert "a forward pass of 1 image(s) on " in nas("cost", "cvt-13", "--resolution", "32", "--latency")[1]
