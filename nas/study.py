@@ -15,8 +15,10 @@ from pathlib import Path
 
 from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
-from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Metrics, Reported
-from nas.objectives import Objective, front
+from nas.goals import Goals
+from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported
+from nas.measuring import Measure, Measuring
+from nas.objectives import Limit, Objective
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
@@ -61,13 +63,24 @@ class Study:
     """
 
     def __init__(
-        self, *, plan: Plan, pricing: Pricing, objectives: Sequence[Objective], sampler: Sampler, store: Store
+        self,
+        *,
+        plan: Plan,
+        pricing: Pricing,
+        objectives: Sequence[Objective],
+        sampler: Sampler,
+        store: Store,
+        metric_limits: Sequence[Limit] = (),
+        measure: Measure | None = None,
     ) -> None:
+        """`metric_limits` are on what `measure` finds before training, then on what an evaluation does."""
         self.plan, self.pricing, self.space = plan, pricing, pricing.space
-        self.objectives = tuple(objectives)
+        self.goals = Goals(tuple(objectives), pricing.limits, tuple(metric_limits))
         self.exhausted = False
         self._sampler, self._store = sampler, store
-        self._proposer = Proposer(pricing, sampler, plan.seed)
+        slow = [limit for limit in metric_limits if measure is not None and limit.name in measure.names]
+        self._measuring = Measuring(pricing.space, measure, slow, store)
+        self._proposer = Proposer(pricing, sampler, plan.seed, self._measuring)
         self._rng = random.Random(f"study:{plan.seed}")
         self._drafts: list[_Draft] = []
         self._in_doubt = False
@@ -82,7 +95,7 @@ class Study:
         self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
             self._proposer.saw(trial.digest)
-        sampler.load((trial.genome, self._told(trial)) for trial in self.finished)
+        sampler.load((trial.genome, self.goals.outcome(trial)) for trial in self.finished)
         self._handles = {trial.number: sampler.add(trial.genome) for trial in self._unfinished}
 
     def enqueue(self, genomes: Sequence[Genome]) -> None:
@@ -96,7 +109,7 @@ class Study:
         """
         taken: list[tuple[Trial, Known]] = []
         for known in self._store.reusable(self.plan.epochs[1]):
-            trial = reused(self.pricing, self.objectives, known)
+            trial = reused(self.pricing, self.goals, self._measuring, known)
             if trial is not None and not self._proposer.knows(trial.digest):
                 self._proposer.saw(trial.digest)
                 taken.append((trial, known))
@@ -106,7 +119,7 @@ class Study:
         while True:
             trials = [dataclasses.replace(trial, number=first + index) for index, (trial, _) in enumerate(taken)]
             answers = [
-                Answer(trial, self._values(trial), self._excesses(trial.metrics), known.evaluation)
+                Answer(trial, self.goals.values(trial.metrics), self.goals.excesses(trial.metrics), known.evaluation)
                 for trial, (_, known) in zip(trials, taken, strict=True)
             ]
             try:
@@ -118,7 +131,7 @@ class Study:
         self.trials.update({trial.number: trial for trial in trials})
         self._highest = max(self.trials)
         self.finished += trials
-        self._sampler.load((trial.genome, self._values(trial)) for trial in trials)
+        self._sampler.load((trial.genome, self.goals.outcome(trial)) for trial in trials)
         return len(trials)
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -206,8 +219,10 @@ class Study:
                 self._store.refuse(wish, f"not in the space: {error}")
                 continue
             digest = self.space.identity(priced.candidate)
+            if not priced.excess and not self._proposer.knows(digest):
+                priced = self._measuring(priced)
             if priced.excess:
-                broken = [str(limit) for limit in self.pricing.limits if limit.excess(priced.costs) > 0]
+                broken = [limit for limit, over in self.goals.excesses(priced.costs).items() if over > 0]
                 self._store.refuse(wish, f"over a limit: {', '.join(broken)}")
             elif self._proposer.knows(digest):
                 self._store.refuse(wish, "a repeat: the study has this network already")
@@ -232,6 +247,8 @@ class Study:
         found = self._proposer.next()
         if found is None:
             self.exhausted = True
+            if not self.trials and not self._drafts:
+                self._proposer.require_measured()
             return None
         number = self._next_number + sum(not draft.wished for draft in fresh)
         return _Draft(self._trial(number, found.priced, found.digest, found.origin), found.handle)
@@ -283,6 +300,8 @@ class Study:
                 trial = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})
                 self.trials[trial.number] = trial
                 self._store.report(trial, step, metrics)
+                if (partial := self.goals.outcome(trial)) is not None:
+                    self._sampler.see(self._handles[trial.number], partial)
             case Finished():
                 self._finish(trial, event)
             case Failed(again=True) if trial.number not in self._retried and trial.attempt < ATTEMPTS:
@@ -314,9 +333,8 @@ class Study:
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}
-        missing = [objective.name for objective in self.objectives if objective.name not in metrics]
-        if missing:
-            reason = f"evaluate returned {', '.join(metrics)}, and the objective {missing[0]!r} is not among them"
+        if missing := self.goals.missing(metrics):
+            reason = f"evaluate returned {', '.join(metrics)}, and the {missing} is not among them"
             self._end(trial.moved(State.FAIL, reason=reason, seconds=event.seconds, host=event.host))
         else:
             self._end(trial.moved(State.COMPLETE, metrics=metrics, seconds=event.seconds, host=event.host))
@@ -330,19 +348,10 @@ class Study:
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
-        values = self._told(trial)
-        self._store.finish(trial, values, self._excesses(trial.metrics))
-        self._sampler.tell(self._handles.pop(trial.number), values)
+        values = self.goals.values(trial.metrics) if trial.state is State.COMPLETE else None
+        self._store.finish(trial, values, self.goals.excesses(trial.metrics))
+        self._sampler.tell(self._handles.pop(trial.number), self.goals.outcome(trial))
         self.finished.append(trial)
-
-    def _told(self, trial: Trial) -> list[float] | None:
-        return self._values(trial) if trial.state is State.COMPLETE else None
-
-    def _values(self, trial: Trial) -> list[float]:
-        return [float(trial.metrics[objective.name]) for objective in self.objectives]
-
-    def _excesses(self, metrics: Metrics) -> dict[str, float]:
-        return {str(limit): limit.excess(metrics) for limit in self.pricing.limits}
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -387,18 +396,3 @@ class Study:
         if self._handles or self._drafts or self._wishes or self._store.pending:
             return False
         return self.exhausted or self._counted >= self.plan.trials
-
-
-def ranked(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The complete trials, best first by the first objective, the others breaking ties."""
-    complete = [trial for trial in trials if trial.state is State.COMPLETE]
-    return sorted(
-        complete, key=lambda trial: [*(objective.loss(trial.metrics) for objective in objectives), trial.number]
-    )
-
-
-def pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The complete trials that no other dominates, best first objective first."""
-    complete = ranked(trials, objectives)
-    losses = [[objective.loss(trial.metrics) for objective in objectives] for trial in complete]
-    return [complete[index] for index in front(losses)]

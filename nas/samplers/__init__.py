@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.errors import unknown
-from nas.objectives import Objective
-from nas.samplers.base import Proposal, Sampler
+from nas.feasible import Pricing
+from nas.objectives import Limit, Objective
+from nas.samplers.base import Outcome, Proposal, Sampler
 from nas.space import Space
 
 NAMES = ("auto", "evolution", "tpe", "nsga2", "random")
 
-__all__ = ["NAMES", "Proposal", "Sampler", "make_sampler"]
+__all__ = ["NAMES", "Outcome", "Proposal", "Sampler", "make_sampler"]
 
 
-def make_sampler(name: str, space: Space, objectives: Sequence[Objective], seed: int) -> Sampler:
-    """A sampler by name; "auto" is TPE over all genes jointly. Raises: InputError for an unknown name."""
+def make_sampler(
+    name: str,
+    space: Space,
+    objectives: Sequence[Objective],
+    seed: int,
+    *,
+    pricing: Pricing | None = None,
+    metric_limits: Sequence[Limit] = (),
+) -> Sampler:
+    """A sampler by name; what is known before training and what is limited comes from `pricing`.
+
+    Raises: InputError for an unknown name, or one that does not suit the space.
+    """
     if name not in NAMES:
         raise unknown("sampler", name, NAMES)
     if name == "random":
@@ -25,7 +37,11 @@ def make_sampler(name: str, space: Space, objectives: Sequence[Objective], seed:
     if name == "evolution":
         from nas.samplers.evolution import EvolutionSampler
 
-        return EvolutionSampler(space, objectives, seed)
+        return EvolutionSampler(space, objectives, seed, metric_limits)
+    if name == "auto":
+        from nas.samplers.surrogate import SurrogateSampler
+
+        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits)
     from nas.samplers.optuna import OptunaSampler
 
-    return OptunaSampler("tpe" if name == "auto" else name, space, objectives, seed)
+    return OptunaSampler(name, space, objectives, seed)

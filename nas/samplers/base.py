@@ -21,6 +21,21 @@ class Proposal:
     ticket: int | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What is known of a candidate after an evaluation, or after a part of one.
+
+    Attributes:
+        values: of the objectives, in their order.
+        excesses: how far over each limit on what is measured it is (0 or less: within), in the order of those limits.
+        fidelity: the share of the full budget that was spent, above 0 and up to 1.
+    """
+
+    values: Sequence[float]
+    excesses: Sequence[float] = ()
+    fidelity: float = 1.0
+
+
 class Sampler(Protocol):
     """Proposes genomes and learns from results; works in memory and never waits for SQL.
 
@@ -33,16 +48,19 @@ class Sampler(Protocol):
     def accept(self, proposal: Proposal, genome: Genome) -> int:
         """The proposal is evaluated, possibly changed to `genome`; returns the handle to `tell` with."""
 
-    def reject(self, proposal: Proposal) -> None:
-        """The proposal is not evaluated."""
+    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
+        """The proposal is not evaluated; `excesses` as in `Outcome` where they were measured without training."""
 
-    def tell(self, handle: int, values: Sequence[float] | None) -> None:
-        """The objective values of an accepted proposal, in the order of the objectives; None when it failed."""
+    def see(self, handle: int, outcome: Outcome) -> None:
+        """How far an accepted proposal has come; may be told often, or never."""
+
+    def tell(self, handle: int, outcome: Outcome | None) -> None:
+        """What came of an accepted proposal; None when it failed."""
 
     def add(self, genome: Genome) -> int:
         """A genome that somebody else proposed and that is evaluated; returns the handle to `tell` with."""
 
-    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+    def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """What ended in an earlier run, oldest first, as `add` and `tell` would be given it. Before the first `ask`.
 
         Takes well under a millisecond a trial, so that a large study goes on within seconds.

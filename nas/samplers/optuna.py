@@ -19,7 +19,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.objectives import Objective
-from nas.samplers.base import Proposal
+from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
 STARTUP = 10  # random proposals before TPE models anything
@@ -103,17 +103,23 @@ class OptunaSampler:
         self.reject(proposal)
         return self.add(genome)
 
-    def reject(self, proposal: Proposal) -> None:
+    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:  # noqa: ARG002
         """Nothing is learnt; the trial is used again."""
         if proposal.ticket is not None:
             self._storage.reject(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, proposal.ticket))
 
-    def tell(self, handle: int, values: Sequence[float] | None) -> None:
-        """Pass on the values, or the failure."""
-        if values is None:
+    def see(self, handle: int, outcome: Outcome) -> None:
+        """Nothing: Optuna's samplers take partial values for final ones."""
+
+    def tell(self, handle: int, outcome: Outcome | None) -> None:
+        """Pass on the values, or the failure; one that was stopped early counts as that."""
+        if outcome is None or outcome.fidelity < 1:
             self._study.tell(handle, state=TrialState.FAIL)
         else:
-            self._study.tell(handle, list(values))
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, handle)
+            for key, excess in _constraints(outcome).items():
+                self._storage.set_trial_system_attr(trial_id, key, excess)
+            self._study.tell(handle, list(outcome.values))
             self._told += 1
 
     def add(self, genome: Genome) -> int:
@@ -128,13 +134,14 @@ class OptunaSampler:
                 self._generation = generation
         return number
 
-    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+    def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Trials that are complete or failed from the start; for NSGA-II all of them are the first generation."""
-        for genome, values in ended:
-            self._insert(genome, TrialState.FAIL if values is None else TrialState.COMPLETE, values)
-            self._told += values is not None
+        for genome, outcome in ended:
+            whole = None if outcome is None or outcome.fidelity < 1 else outcome
+            self._insert(genome, TrialState.FAIL if whole is None else TrialState.COMPLETE, whole)
+            self._told += whole is not None
 
-    def _insert(self, genome: Genome, state: TrialState, values: Sequence[float] | None) -> int:
+    def _insert(self, genome: Genome, state: TrialState, outcome: Outcome | None) -> int:
         """Give Optuna a trial as it is; returns its number."""
         filled = self._space.fill(genome, self._rng)
         now = datetime.datetime.now()  # noqa: DTZ005 - naive as Optuna's own
@@ -143,16 +150,22 @@ class OptunaSampler:
             trial_id=-1,
             state=state,
             value=None,
-            values=values,
+            values=None if outcome is None else outcome.values,
             datetime_start=now,
             datetime_complete=now if state.is_finished() else None,
             params={gene.path: option for gene, option in zip(self._space.genes, filled, strict=True)},
             distributions=self._distributions,
             user_attrs={},
-            system_attrs=dict(FIRST_GENERATION) if state.is_finished() else {},
+            system_attrs={**(FIRST_GENERATION if state.is_finished() else {}), **_constraints(outcome)},
             intermediate_values={},
         )
         return self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, trial))
+
+
+def _constraints(outcome: Outcome | None) -> dict[str, float]:
+    """As Optuna 5 reads them from the system attributes of a trial; it has no public way for one that is inserted."""
+    excesses = () if outcome is None else outcome.excesses
+    return {f"constraints:{index}": float(excess) for index, excess in enumerate(excesses)}
 
 
 def _distribution(options: int, ordered: bool) -> BaseDistribution:  # noqa: FBT001

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from nas.samplers.base import Proposal
+from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
 
@@ -23,17 +23,20 @@ class RandomSampler:
         """Any handle: nobody asks for it."""
         return 0
 
-    def reject(self, proposal: Proposal) -> None:
+    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
         """Nothing."""
 
-    def tell(self, handle: int, values: Sequence[float] | None) -> None:
+    def see(self, handle: int, outcome: Outcome) -> None:
+        """Nothing."""
+
+    def tell(self, handle: int, outcome: Outcome | None) -> None:
         """Nothing."""
 
     def add(self, genome: Genome) -> int:  # noqa: ARG002
         """Any handle."""
         return 0
 
-    def load(self, ended: Iterable[tuple[Genome, Sequence[float] | None]]) -> None:
+    def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Go on with other draws than those of the run before."""
         if count := sum(1 for _ in ended):
             self._rng = random.Random(f"{self._seed}:{count}")

@@ -261,7 +261,7 @@ def test_the_sampler_learns_from_what_is_reused_before_it_is_asked(database, tmp
     store.close()
 
     assert taken == 4
-    assert [(genome, list(values), asked) for genome, values, asked in sampler.loaded] == [
+    assert [(genome, list(outcome.values), asked) for genome, outcome, asked in sampler.loaded] == [
         (trial.genome, [trial.metrics["accuracy"]], 0) for trial in first.trials
     ]
     assert study.total == 5

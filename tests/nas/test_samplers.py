@@ -10,8 +10,8 @@ import pytest
 from nas import Space, int_range, of, one_of
 from nas.errors import InputError
 from nas.mixers import ConvAttention, Pooling
-from nas.objectives import objectives_from
-from nas.samplers import make_sampler
+from nas.objectives import limits_from, objectives_from
+from nas.samplers import Outcome, make_sampler
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def search(space, name, trials, seed=0, goals=("accuracy:max",)):
         proposal = sampler.ask()
         genome = space.canonical(proposal.genome)
         handle = sampler.accept(proposal, genome)
-        sampler.tell(handle, [score(space, genome)] * len(goals))
+        sampler.tell(handle, Outcome([score(space, genome)] * len(goals)))
         found.append((proposal.origin, score(space, genome)))
     return found
 
@@ -74,13 +74,13 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
         if step % 4 == 0:
             sampler.reject(sampler.ask())
         elif step % 4 == 1:
-            sampler.tell(sampler.add(space.sample(rng)), [rng.random()] * len(goals))
+            sampler.tell(sampler.add(space.sample(rng)), Outcome([rng.random()] * len(goals)))
         elif step % 4 == 2:
             proposal = sampler.ask()
             sampler.tell(sampler.accept(proposal, space.canonical(proposal.genome)), None)
         else:
             proposal = sampler.ask()
-            sampler.tell(sampler.accept(proposal, space.sample(rng)), [rng.random()] * len(goals))
+            sampler.tell(sampler.accept(proposal, space.sample(rng)), Outcome([rng.random()] * len(goals)))
 
     genome = sampler.ask().genome
     assert len(genome) == len(space.genes)
@@ -110,7 +110,7 @@ def test_random_proposals_are_legal_canonical_and_of_every_option(space):
 def test_what_was_loaded_is_learnt_from(space, name, goals):
     rng = random.Random(0)
     genomes = [space.sample(rng) for _ in range(60)]
-    ended = [(genome, [score(space, genome), -score(space, genome)][: len(goals)]) for genome in genomes]
+    ended = [(genome, Outcome([score(space, genome), -score(space, genome)][: len(goals)])) for genome in genomes]
     sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
 
     sampler.load([*ended, (genomes[0], None)])
@@ -127,7 +127,7 @@ def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
     sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
 
     for genome in genomes:
-        sampler.tell(sampler.add(genome), [score(space, genome), -score(space, genome)][: len(goals)])
+        sampler.tell(sampler.add(genome), Outcome([score(space, genome), -score(space, genome)][: len(goals)]))
 
     assert mean_of_proposals(space, sampler) > 1.15 * sum(score(space, genome) for genome in genomes) / len(genomes)
 
@@ -136,7 +136,7 @@ def test_what_somebody_else_proposed_is_learnt_from(space, name, goals):
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
 def test_rejected_proposals_change_nothing_and_leave_nothing_behind(space, name, goals):
     rng = random.Random(0)
-    ended = [(space.sample(rng), [rng.random()] * len(goals)) for _ in range(40)]
+    ended = [(space.sample(rng), Outcome([rng.random()] * len(goals))) for _ in range(40)]
     samplers = [make_sampler(name, space, objectives_from(list(goals)), 0) for _ in range(2)]
     for sampler in samplers:
         sampler.load(ended)
@@ -157,8 +157,8 @@ def test_evolution_mutates_the_best_of_its_latest_results_and_members_of_the_fro
     changed = []
     for objectives in (one, two):
         sampler = make_sampler("evolution", space, objectives, 0)
-        worst = [-1.0, 9.0][: len(objectives)]
-        sampler.load([*((genome, worst) for genome in others), *((parent, [1.0, 0.0][: len(objectives)]),) * 23])
+        worst, best = (Outcome(values[: len(objectives)]) for values in ([-1.0, 9.0], [1.0, 0.0]))
+        sampler.load([*((genome, worst) for genome in others), *((parent, best),) * 23])
         children = [sampler.ask() for _ in range(50)]
         assert {child.origin for child in children} == {"evolution"}
         changed.append([sum(a != b for a, b in zip(child.genome, parent, strict=True)) for child in children])
@@ -172,7 +172,7 @@ def test_nsga2_takes_any_number_of_foreign_candidates(space):
     sampler = make_sampler("nsga2", space, objectives_from(["accuracy:max"]), 0)
 
     for _ in range(20 * 60):
-        sampler.tell(sampler.add(space.sample(rng)), [rng.random()])
+        sampler.tell(sampler.add(space.sample(rng)), Outcome([rng.random()]))
 
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 60)  # one frame a generation would be too many
@@ -188,18 +188,18 @@ def test_what_was_loaded_leaves_the_handles_of_what_runs_alone(space, name):
     sampler = make_sampler(name, space, objectives_from(["accuracy:max"]), 0)
     running = sampler.add(space.sample(rng))
 
-    sampler.load([(space.sample(rng), [0.5]), (space.sample(rng), None)])
+    sampler.load([(space.sample(rng), Outcome([0.5])), (space.sample(rng), None)])
     other = sampler.add(space.sample(rng))
     proposal = sampler.ask()
     third = sampler.accept(proposal, space.canonical(proposal.genome))
 
-    for handle, values in ((third, [0.1]), (running, None), (other, [0.2])):
-        sampler.tell(handle, values)
+    for handle, outcome in ((third, Outcome([0.1])), (running, None), (other, Outcome([0.2]))):
+        sampler.tell(handle, outcome)
 
 
 def test_a_large_study_is_loaded_within_seconds(space):
     rng = random.Random(0)
-    ended = [(space.sample(rng), [rng.random()]) for _ in range(5000)]
+    ended = [(space.sample(rng), Outcome([rng.random()])) for _ in range(5000)]
     sampler = make_sampler("auto", space, objectives_from(["accuracy:max"]), 0)
     started = time.perf_counter()
 
@@ -213,3 +213,46 @@ def test_an_unknown_sampler_names_the_known_ones(space):
         InputError, match=r"unknown sampler 'tpee': did you mean tpe.*known: auto, evolution, tpe, nsga2, random"
     ):
         make_sampler("tpee", space, objectives_from(["accuracy:max"]), 0)
+
+
+def tight(value):
+    """Over the limit by this: large networks are."""
+    return value["depth"] / 6 + value["width"] / 64 - 1
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["evolution", "tpe", "nsga2"])
+def test_a_limit_on_what_is_measured_keeps_proposals_within_it(space, name, goals):
+    """The score alone leads to the largest network, as it does without the limit."""
+    rng, shares = random.Random(0), []
+    genomes = [space.sample(rng) for _ in range(80)]
+    for limits in (limits_from(["size<=1"]), ()):
+        sampler = make_sampler(name, space, objectives_from(list(goals)), 0, metric_limits=limits)
+        outcomes = [
+            Outcome(
+                [score(space, genome), -score(space, genome)][: len(goals)], [tight(space.decode(genome))] * len(limits)
+            )
+            for genome in genomes
+        ]
+        sampler.load(zip(genomes[:40], outcomes[:40], strict=True))
+        for genome, outcome in zip(genomes[40:], outcomes[40:], strict=True):
+            sampler.tell(sampler.add(genome), outcome)
+        asked = [sampler.ask().genome for _ in range(40)]
+        shares.append(sum(tight(space.decode(genome)) <= 0 for genome in asked) / len(asked))
+
+    assert shares[0] > shares[1] + 0.15
+
+
+def test_of_what_is_over_the_limits_evolution_prefers_the_least_over(space):
+    rng = random.Random(0)
+    near, others = space.sample(rng), [space.sample(rng) for _ in range(29)]
+    sampler = make_sampler(
+        "evolution", space, objectives_from(["a:max", "b:min"]), 0, metric_limits=limits_from(["x<=1", "y<=1000"])
+    )
+
+    sampler.load(
+        [*((genome, Outcome([9.0, 0.0], [0.5, -1.0])) for genome in others), (near, Outcome([0.0, 9.0], [0.0, 100.0]))]
+    )
+
+    parents = [sampler._parent() for _ in range(60)]
+    assert parents.count(near) == pytest.approx(60 * 8 / 30, abs=12), "whenever it is drawn into the tournament"

@@ -7,9 +7,10 @@ from nas import Space, one_of
 from nas.feasible import Pricing
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
+from nas.ranking import pareto, ranked
 from nas.samplers import NAMES, make_sampler
 from nas.store.base import MemoryStore
-from nas.study import Plan, Study, pareto, ranked
+from nas.study import Plan, Study
 from nas.trial import State
 
 
@@ -130,7 +131,7 @@ def test_best_and_front_look_at_complete_trials_only(layers, tmp_path):
     study.handle(Failed(jobs[4].number, 1, "no", 0.0, "h"))
 
     everything = list(study.trials.values())
-    best, front = ranked(everything, study.objectives), pareto(everything, study.objectives)
+    best, front = ranked(everything, study.goals.objectives), pareto(everything, study.goals.objectives)
 
     assert [trial.metrics["accuracy"] for trial in best] == [0.9, 0.9, 0.3, 0.1]
     assert best[0].metrics["macs"] <= best[1].metrics["macs"]
