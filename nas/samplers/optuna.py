@@ -186,7 +186,7 @@ class OptunaSampler:
             trial_id=-1,
             state=state,
             value=None,
-            values=None if outcome is None else list(outcome.values),
+            values=None if outcome is None else [float(value) for value in outcome.values],
             datetime_start=now,
             datetime_complete=now if state.is_finished() else None,
             params={gene.path: option for gene, option in zip(self._space.genes, filled, strict=True)},

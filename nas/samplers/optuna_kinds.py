@@ -72,22 +72,18 @@ def check(name: str, space: Space, objectives: Sequence[Objective], metric_limit
     if name != "cmaes":
         return
     instead = "use auto, tpe or evolution"
-    foreign = [gene.path for gene in space.genes if gene.parent is not None or not _number(gene.ordered, gene.options)]
+    foreign = [gene.path for gene in space.genes if gene.parent is not None or not gene.ordered]
     if foreign:
         shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise InputError(
             f"sampler cmaes: {len(foreign)} of {len(space)} genes are not numbers that every candidate has ({shown}), "
             f"where CMA-ES falls back to random search: {instead}"
         )
-    if sum(len(gene.options) > 1 for gene in space.genes) < 2:
-        raise InputError(f"sampler cmaes: the space has one gene to choose, and CMA-ES needs two: {instead}")
+    if len(space) < 2:
+        raise InputError(f"sampler cmaes: the space has one gene, and CMA-ES needs two: {instead}")
     if len(objectives) > 1:
         raise InputError(f"sampler cmaes: {len(objectives)} objectives, and CMA-ES knows only one: {instead}")
     if metric_limits:
         raise InputError(f"sampler cmaes: CMA-ES does not look at limits such as {metric_limits[0]}: {instead}")
     if importlib.util.find_spec("cmaes") is None:
         raise InputError("sampler cmaes: the package cmaes is not installed: pip install cmaes")
-
-
-def _number(ordered: bool, options: Sequence[object]) -> bool:  # noqa: FBT001
-    return ordered or len(options) == 1

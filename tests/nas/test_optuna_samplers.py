@@ -88,17 +88,6 @@ def test_a_sampler_that_is_stuck_is_asked_a_few_times_and_then_relatives_are_tri
     assert sampler.ask().ticket is not None
 
 
-def test_a_space_of_two_candidates_leaves_a_stuck_sampler_without_relatives_but_not_without_a_proposal():
-    space = Space({"only": one_of("a"), "kind": one_of("x")})
-    sampler = make_sampler("tpe", space, ONE, 0)
-    sampler.load([((0, 0), Outcome([1.0]))] * 12)
-
-    for _ in range(12):
-        sampler.reject(sampler.ask())
-
-    assert sampler.ask().genome == (0, 0)
-
-
 def test_nothing_is_warned_of_or_logged(space, recwarn, capfd):
     before = optuna.logging.get_verbosity()
     for name in ("tpe", "nsga2", "nsga3", "gp"):
@@ -109,6 +98,23 @@ def test_nothing_is_warned_of_or_logged(space, recwarn, capfd):
     assert optuna.logging.get_verbosity() == before
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "gp"])
+def test_limits_on_what_is_measured_are_learnt_whether_loaded_or_told(space, name, goals):
+    def share_within(limited):
+        def outcome(genome):
+            depth = space.decode(genome)["depth"]
+            return Outcome([depth, depth][: len(goals)], [depth - 3.0, -1.0] if limited else [])
+
+        rng = random.Random(0)
+        sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
+        sampler.load((genome, outcome(genome)) for genome in (space.sample(rng) for _ in range(20)))
+        found = [taken(space, sampler, outcome) for _ in range(5 if name == "gp" else 60)]
+        return sum(space.decode(genome)["depth"] <= 3 for genome in found[-30:]) / len(found[-30:])
+
+    assert share_within(limited=True) >= max(0.6, share_within(limited=False) + 0.2)
 
 
 # -- quasi-random and brute force ---------------------------------------------------------------------------------------
@@ -177,7 +183,7 @@ def test_brute_force_refuses_a_space_that_is_too_large_and_says_how_large():
 def test_cmaes_is_refused_where_it_would_be_random_search(space, numbers):
     with pytest.raises(InputError, match=r"4 of 6 genes are not numbers.*\(mixer, .*\.\.\.\).*use auto, tpe or evol"):
         make_sampler("cmaes", space, ONE, 0)
-    with pytest.raises(InputError, match="one gene to choose"):
+    with pytest.raises(InputError, match="the space has one gene"):
         make_sampler("cmaes", Space({"depth": int_range(1, 9), "kind": one_of("a")}), ONE, 0)
     with pytest.raises(InputError, match="2 objectives"):
         make_sampler("cmaes", numbers, objectives_from(["accuracy:max", "macs:min"]), 0)

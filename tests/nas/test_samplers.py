@@ -16,7 +16,7 @@ from nas.samplers import NAMES, Outcome, make_sampler
 
 EVERY = [name for name in NAMES if name != "cmaes"]  # which is for spaces of numbers only
 LEARNING = ["evolution", "tpe", "nsga2", "nsga3"]
-COUNT = {"gp": 14}  # trials where each proposal takes a good part of a second
+COUNT = {"gp": 13}  # trials where each proposal takes a good part of a second
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
     sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
     rng = random.Random(0)
 
-    for step in range(40):
+    for step in range(22 if name == "gp" else 40):
         if step % 4 == 0:
             sampler.reject(sampler.ask())
         elif step % 4 == 1:
@@ -189,24 +189,28 @@ def test_an_unknown_sampler_names_the_known_ones(space):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_what_is_asked_for_together_is_not_the_same_again_and_again(space, name):
+def test_eight_different_candidates_are_soon_found_without_a_result_between_them(space, name):
     sampler = make_sampler(name, space, objectives_from(["accuracy:max"]), 0)
     rng = random.Random(0)
     for _ in range(20):
         genome = space.sample(rng)
         sampler.tell(sampler.add(genome), Outcome([score(space, genome)]))
 
-    batch = set()
-    for _ in range(8):
+    batch, asks = set(), 0
+    while len(batch) < 8:
+        asks += 1
         proposal = sampler.ask()
         genome = space.canonical(proposal.genome)
-        sampler.accept(proposal, genome)
-        batch.add(genome)
+        if genome in batch:
+            sampler.reject(proposal)
+        else:
+            sampler.accept(proposal, genome)
+            batch.add(genome)
 
-    assert len(batch) >= 6
+    assert asks <= 24
 
 
-def evaluate(candidate, budget, report):  # noqa: ARG001
+def evaluate(candidate, budget, report):
     a, b, c = (ord(letter) - ord("a") for letter in candidate.values())
     return {"accuracy": a + a * b - c, "macs": a + b + c}
 
@@ -242,25 +246,3 @@ def test_a_sampler_brings_only_the_packages_that_it_needs(name, absent):
 
     assert found.stdout == "[]\n"
     assert found.stderr == ""
-
-
-@pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "gp"])
-@pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
-def test_limits_on_what_is_measured_are_learnt(space, name, goals):
-    def outcome(genome):
-        value = score(space, genome)
-        return Outcome([value, -value][: len(goals)], [space.decode(genome)["depth"] - 3.0, -1.0])
-
-    rng = random.Random(0)
-    sampler = make_sampler(name, space, objectives_from(list(goals)), 0)
-    sampler.load((genome, outcome(genome)) for genome in (space.sample(rng) for _ in range(20)))
-    within = []
-
-    for _ in range(COUNT.get(name, 60)):
-        proposal = sampler.ask()
-        genome = space.canonical(proposal.genome)
-        sampler.tell(sampler.accept(proposal, genome), outcome(genome))
-        within.append(outcome(genome).excesses[0] <= 0)
-
-    late = within[-30:]
-    assert sum(late) >= 0.75 * len(late)
