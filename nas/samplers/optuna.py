@@ -3,7 +3,7 @@
 Ordered genes are integers to Optuna, so that it knows neighbours; others are categorical. Genes that a candidate does
 not use are filled at random: pinned to their first option they would make TPE believe in the order of options.
 Limits on what is measured are Optuna's constraints, in the form that all its samplers read since 5.0: named numbers on
-the trial, 0 or less when kept. A sampler that proposes again and again what cannot be taken is spared: `Kind.asks`.
+the trial, 0 or less when kept. A sampler that proposes again and again what cannot be taken is spared: see `Kind`.
 """
 
 from __future__ import annotations
@@ -91,24 +91,33 @@ class OptunaSampler:
             )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._told, self._generation = 0, 0
+        self._known: set[Genome] = set()
         self._refused: list[Genome] = []  # proposals since one was taken or something was told
-        self._relatives = 0  # how many of theirs were tried
+        self._repeats, self._relatives = 0, 0  # of those, the known ones; how many of their relatives were tried
 
     def _sampler(self, earlier: Sequence[FrozenTrial] = ()) -> BaseSampler:
         return self._kind.make(self._seed, earlier)
 
     def ask(self) -> Proposal:
         """A proposal, labelled "random" while the sampler still has too little to learn from."""
-        if self._told >= self._kind.startup and len(self._refused) >= self._kind.asks:
+        if self._kind.results is not None and self._told >= self._kind.results:
+            self.name, self._kind = "tpe", KINDS["tpe"]
+            self._study.sampler = self._sampler()
+        if self._stuck:
             try:
                 return Proposal(self._relative(), self.name)
             except SpaceError:  # without a legal neighbour
-                self._refused.clear()
+                self._go_on()
         trial = self._study.ask(self._distributions)
         params = trial.params  # a deep copy at every look
         genome = tuple(int(params[gene.path]) for gene in self._space.genes)
         origin = "random" if self._told < self._kind.startup else self.name
         return Proposal(genome, origin, trial.number)
+
+    @property
+    def _stuck(self) -> bool:
+        many = len(self._refused) >= self._kind.asks or self._repeats >= self._kind.repeats
+        return many and self._told >= self._kind.startup
 
     def _relative(self) -> Genome:
         """Of a refused proposal a mutant, the further away the more were tried. Raises: SpaceError."""
@@ -122,6 +131,7 @@ class OptunaSampler:
         """The same network as proposed keeps Optuna's trial; another becomes a trial of its own."""
         if self._space.canonical(proposal.genome) == genome and proposal.ticket is not None:
             self._go_on()
+            self._known.add(genome)
             return proposal.ticket
         self.reject(proposal)
         return self.add(genome)
@@ -130,11 +140,12 @@ class OptunaSampler:
         """Nothing is learnt; the trial is used again."""
         if proposal.ticket is not None:
             self._refused.append(proposal.genome)
+            self._repeats += self._space.canonical(proposal.genome) in self._known
             self._storage.reject(self._trial_id(proposal.ticket))
 
     def _go_on(self) -> None:
         self._refused.clear()
-        self._relatives = 0
+        self._repeats, self._relatives = 0, 0
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -179,6 +190,7 @@ class OptunaSampler:
 
     def _insert(self, genome: Genome, state: TrialState, outcome: Outcome | None) -> int:
         """Give Optuna a trial as it is; returns its number."""
+        self._known.add(genome)
         filled = self._space.fill(genome, self._rng)
         now = datetime.datetime.now()  # noqa: DTZ005 - naive as Optuna's own
         trial = FrozenTrial(

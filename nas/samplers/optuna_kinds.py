@@ -24,13 +24,17 @@ class Kind:
     Attributes:
         make: from a seed and the complete trials of earlier runs.
         startup: how many of its first proposals are random.
-        asks: how often in a row it is asked while nothing that it proposes is taken; after that, relatives of what it
-            proposed are tried, which cost microseconds and of which some are new.
+        asks: how many refused proposals in a row are waited for; after them relatives of those are tried, which cost
+            microseconds and of which some are new.
+        repeats: how many of them that the sampler knows the result of.
+        results: how many results it is good for; TPE goes on from there.
     """
 
     make: Callable[[int, Sequence[FrozenTrial]], BaseSampler]
     startup: int
-    asks: int
+    asks: int = 40
+    repeats: int = 20
+    results: int | None = None
 
 
 def _tpe(seed: int, earlier: Sequence[FrozenTrial]) -> BaseSampler:  # noqa: ARG001
@@ -59,11 +63,11 @@ def _cmaes(seed: int, earlier: Sequence[FrozenTrial]) -> BaseSampler:
 
 
 KINDS = {
-    "tpe": Kind(_tpe, STARTUP, asks=4),
-    "nsga2": Kind(_nsga2, POPULATION, asks=20),
-    "nsga3": Kind(_nsga3, POPULATION, asks=20),
-    "gp": Kind(_gp, STARTUP, asks=1),
-    "cmaes": Kind(_cmaes, 1, asks=20),
+    "tpe": Kind(_tpe, STARTUP, repeats=4),
+    "nsga2": Kind(_nsga2, POPULATION),
+    "nsga3": Kind(_nsga3, POPULATION),
+    "gp": Kind(_gp, STARTUP, asks=1, repeats=1, results=500),  # a second of processor time for each 200 or so
+    "cmaes": Kind(_cmaes, 1),
 }
 
 

@@ -71,10 +71,9 @@ def test_nsga_takes_any_number_of_foreign_candidates(space, name):
         sys.setrecursionlimit(before)
 
 
-def test_a_sampler_that_is_stuck_is_asked_a_few_times_and_then_relatives_are_tried(space):
+def test_a_sampler_that_only_repeats_itself_is_asked_a_few_times_and_then_relatives_are_tried(space):
     sampler = make_sampler("tpe", space, ONE, 0)
-    rng = random.Random(0)
-    sampler.load((space.sample(rng), Outcome([rng.random()])) for _ in range(30))
+    sampler.load((genome, Outcome([sum(genome)])) for genome in space)
 
     proposals = []
     for _ in range(40):
@@ -86,6 +85,45 @@ def test_a_sampler_that_is_stuck_is_asked_a_few_times_and_then_relatives_are_tri
     assert len({space.canonical(proposal.genome) for proposal in proposals}) > 20
     assert space.contains(taken(space, sampler))
     assert sampler.ask().ticket is not None
+
+
+def test_a_sampler_that_only_proposes_what_is_new_but_refused_is_asked_on_unless_asking_is_dear(space):
+    rng = random.Random(0)
+    for name, dear in (("tpe", False), ("gp", True)):
+        sampler = make_sampler(name, space, ONE, 0)
+        known = [space.sample(rng) for _ in range(12)]
+        sampler.load((genome, Outcome([rng.random()])) for genome in known)
+        asked = []
+        for _ in range(15):
+            proposal = sampler.ask()
+            if dear or space.canonical(proposal.genome) not in known:
+                asked.append(proposal.ticket is not None)
+                sampler.reject(proposal)
+            else:
+                sampler.tell(sampler.accept(proposal, space.canonical(proposal.genome)), None)
+
+        assert asked == ([True] + [False] * 14 if dear else [True] * len(asked))
+
+
+def test_a_sampler_that_has_no_relatives_to_offer_still_proposes():
+    space = Space({"one": of(ConvAttention, kv_kernel=one_of(1, 2), kv_stride=one_of(1))})
+    legal = next(iter(space))
+    sampler = make_sampler("tpe", space, ONE, 0)
+    sampler.load([(legal, Outcome([1.0]))] * 12)
+
+    for _ in range(12):
+        proposal = sampler.ask()
+        sampler.reject(proposal)
+
+    assert len(proposal.genome) == 1
+
+
+def test_the_gaussian_process_leaves_large_studies_to_tpe(space):
+    rng = random.Random(0)
+    sampler = make_sampler("gp", space, ONE, 0)
+    sampler.load((space.sample(rng), Outcome([rng.random()], [-1.0])) for _ in range(500))
+
+    assert sampler.ask().origin == "tpe"
 
 
 def test_nothing_is_warned_of_or_logged(space, recwarn, capfd):
