@@ -135,7 +135,8 @@ def search(
         measure: what needs no training but takes seconds, as a latency: done in this process for candidates that are
             about to be evaluated, after the limits on `costs`; what breaks a limit on it is never evaluated.
         trials: how many the study shall have in all; a study that has some goes on to that number.
-        sampler: "auto", "evolution", "tpe", "nsga2" or "random".
+        sampler: "auto", "evolution", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "brute-force" for up to 100,000
+            combinations, or "cmaes" for spaces of numbers (needs the package cmaes).
         storage: database URL; None keeps the study in memory.
         study: its name in the database.
         runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.

@@ -67,7 +67,13 @@ def search(
     epochs: Annotated[
         str | None, typer.Option(metavar="MIN:MAX", help="Training budget; every trial trains to MAX [default: 1:10]")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="auto, evolution, tpe, nsga2 or random [default: auto]")] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, evolution, tpe, nsga2, nsga3, gp, qmc, random, brute-force (up to 100,000 combinations) or cmaes "
+            "(spaces of numbers) [default: auto]"
+        ),
+    ] = None,
     runner: Annotated[
         str | None, typer.Option(help="local (processes of this machine), ray, or inline [default: local]")
     ] = None,
