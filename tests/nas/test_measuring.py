@@ -8,7 +8,6 @@ from nas import Measure, Space, one_of, search
 from nas.errors import InputError
 from nas.jobs import Finished
 from nas.objectives import limits_from, objectives_from
-from nas.samplers import NAMES
 from nas.samplers.random import RandomSampler
 from nas.store.base import MemoryStore
 from nas.study import Plan, Pricing, Study
@@ -39,7 +38,7 @@ def run(url, layers, tmp_path, measure, **options):
     return search(layers, share_of_conv3, **arguments)
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", ["auto", "evolution", "tpe", "nsga2", "random"])
 def test_what_is_over_a_limit_on_a_measurement_never_becomes_a_trial(layers, tmp_path, watch, sampler):
     result = run(None, layers, tmp_path, watch.on("x"), constraints=["latency_ms<=0.8"], sampler=sampler)
 
