@@ -16,6 +16,7 @@ import random
 import statistics
 import sys
 import time
+from functools import partial
 
 import noop
 import optuna
@@ -23,15 +24,19 @@ from noop import GENES, GOALS
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from nas.objectives import objectives_from
-from nas.samplers import NAMES, make_sampler
+from nas.samplers import Outcome, make_sampler
 
 OPTUNAS = {
     "auto": lambda: optuna.samplers.TPESampler(seed=0),
     "tpe": lambda: optuna.samplers.TPESampler(seed=0),
     "evolution": lambda: optuna.samplers.NSGAIISampler(seed=0, population_size=20),
     "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=0, population_size=20),
+    "nsga3": lambda: optuna.samplers.NSGAIIISampler(seed=0, population_size=20),
+    "gp": lambda: optuna.samplers.GPSampler(seed=0),
+    "qmc": lambda: optuna.samplers.QMCSampler(seed=0, scramble=True),
     "random": lambda: optuna.samplers.RandomSampler(seed=0),
 }
+DEFAULT = [name for name in OPTUNAS if name != "gp"]  # seconds a proposal
 ONE_BY_ONE = 50
 
 
@@ -54,7 +59,8 @@ def plain(distributions, goals, results):
                     params=dict(zip(GENES, genome, strict=True)),
                     distributions=distributions,
                     values=values,
-                    system_attrs={"NSGAIISampler:generation": 0},  # else NSGA-II does not look at it
+                    # else NSGA does not look at it
+                    system_attrs={"NSGAIISampler:generation": 0, "NSGAIIISampler:generation": 0},
                 )
             )
 
@@ -70,11 +76,16 @@ def asked(sampler, study, distributions, asks):
     return [1000 * statistics.median(times[1:]) for times in (ours, theirs)]  # the first fills caches
 
 
+def one(sampler, genome, values):
+    """A result of somebody else's."""
+    sampler.tell(sampler.add(genome), Outcome(values))
+
+
 def row_of(name, space, goals, results, study, distributions, asks):
     """What one sampler costs with these results."""
     sampler = make_sampler(name, space, objectives_from(goals), 0)
-    load = seconds(lambda: sampler.load(results))
-    add = [seconds(lambda: sampler.tell(sampler.add(genome), values)) for genome, values in results[:ONE_BY_ONE]]  # noqa: B023
+    load = seconds(lambda: sampler.load((genome, Outcome(values)) for genome, values in results))
+    add = [seconds(partial(one, sampler, *result)) for result in results[:ONE_BY_ONE]]
     study.sampler = OPTUNAS[name]()
     ours, theirs = asked(sampler, study, distributions, asks)
     row = {"sampler": name, "objectives": len(goals), "told": len(results), "load_s": load}
@@ -101,7 +112,7 @@ def measure(options, show):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--told", type=int, nargs="+", default=[1000, 10_000], help="results known [1000 10000]")
-    parser.add_argument("--samplers", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--samplers", nargs="+", choices=OPTUNAS, default=DEFAULT)
     parser.add_argument("--objectives", type=int, nargs="+", choices=(1, 2), default=[1, 2])
     parser.add_argument("--ordered", action="store_true", help="integer genes")
     parser.add_argument("--asks", type=int, default=9, help="of ours and of plain Optuna, in turn [9]")

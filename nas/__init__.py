@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.costs import Cost, cost
     from nas.jobs import Budget, Report
+    from nas.measuring import Measure
     from nas.model import build
     from nas.space import Space, int_range, of, one_of, repeat
     from nas.trial import Trial
@@ -26,6 +27,7 @@ _HOMES = {
     "Architecture": "nas.architecture",
     "Budget": "nas.jobs",
     "Cost": "nas.costs",
+    "Measure": "nas.measuring",
     "Report": "nas.jobs",
     "Result": "nas.api",
     "Space": "nas.space",
@@ -43,6 +45,7 @@ __all__ = [
     "Architecture",
     "Budget",
     "Cost",
+    "Measure",
     "Report",
     "Result",
     "Space",

@@ -18,14 +18,17 @@ from nas.checked import canonical_json, digest
 from nas.errors import InputError, StoreError, unknown
 from nas.feasible import Costs, Pricing
 from nas.front import check_packages
+from nas.goals import split
 from nas.jobs import Evaluate
 from nas.keeping import Keeper
+from nas.measuring import Measure
 from nas.nearest import starting_point
 from nas.objectives import Limit, Objective, limits_from, objectives_from
+from nas.ranking import nearest, pareto, ranked
 from nas.samplers import make_sampler
 from nas.space import Space
 from nas.store.base import MemoryStore, Store
-from nas.study import Plan, Study, pareto, ranked
+from nas.study import Plan, Study
 from nas.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -71,7 +74,9 @@ class Result:
 
     Attributes:
         study: its name. trials: all of them by number.
-        ranked: the complete trials, best first by the first objective; pareto: those that no other dominates.
+        ranked: the complete trials within all limits, best first by the first objective; pareto: those of them that
+            no other dominates.
+        nearest: the complete trial that is least over the limits when none is within them.
         rejected: proposals that were not evaluated, by reason.
         exhausted: whether nothing new was left within the limits.
     """
@@ -80,12 +85,13 @@ class Result:
     trials: tuple[Trial, ...]
     ranked: tuple[Trial, ...]
     pareto: tuple[Trial, ...]
+    nearest: Trial | None
     rejected: Mapping[str, int]
     exhausted: bool
 
     @property
     def best(self) -> Trial | None:
-        """The complete trial that is best by the first objective; None when none is complete."""
+        """The complete trial within the limits that is best by the first objective; None when there is none."""
         return self.ranked[0] if self.ranked else None
 
 
@@ -96,6 +102,7 @@ def search(
     objectives: Mapping[str, str] | Sequence[str],
     costs: Costs | None = None,
     constraints: Mapping[str, str] | Sequence[str] | None = None,
+    measure: Measure | None = None,
     trials: int = 100,
     sampler: str = "auto",
     storage: str | None = "sqlite:///nas.db",
@@ -123,9 +130,13 @@ def search(
         evaluate: evaluate(candidate, budget, report) -> {"accuracy": 0.93, ...}; runs in the runner's workers.
         objectives: {"accuracy": "maximize", "macs": "minimize"} or ["accuracy:max", ...].
         costs: costs(candidate) -> {"macs": 1.2e8, ...}: exact, cheap, known before evaluation.
-        constraints: {"params": "<= 2e6"} or ["params<=2e6"], on those costs; what breaks one is never evaluated.
+        constraints: {"params": "<= 2e6"} or ["params<=2e6"]. What breaks one on those costs is never evaluated; a name
+            that is no cost is a metric of `evaluate`, and what breaks its limit is never among the best.
+        measure: what needs no training but takes seconds, as a latency: done in this process for candidates that are
+            about to be evaluated, after the limits on `costs`; what breaks a limit on it is never evaluated.
         trials: how many the study shall have in all; a study that has some goes on to that number.
-        sampler: "auto", "evolution", "tpe", "nsga2" or "random".
+        sampler: "auto", "evolution", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "brute-force" for up to 100,000
+            combinations, or "cmaes" for spaces of numbers (needs the package cmaes).
         storage: database URL; None keeps the study in memory.
         study: its name in the database.
         runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.
@@ -168,12 +179,17 @@ def search(
         workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout, trial_timeout=trial_timeout
     )
     carrier.check(options)
-    pricing = Pricing(space, costs, limits)
-    if limits:
+    known = Pricing(space, costs, ()).known
+    if measure is not None and (both := sorted({*measure.names} & {*known})):
+        raise InputError(f"measure: {', '.join(both)} is also a known cost")
+    known_limits, metric_limits = split(limits, known, goals, measure.names if measure else ())
+    pricing = Pricing(space, costs, known_limits)
+    if known_limits:
         pricing.require_feasible(seed)
-    proposer = make_sampler(sampler, space, goals, seed, pricing=pricing)
+    proposer = make_sampler(sampler, space, goals, seed, pricing=pricing, metric_limits=metric_limits)
     starts = [starting_point(pricing, candidate).genome for candidate in start]
-    facts = _facts(goals, limits, epochs, settings or {})
+    where = measure.where if measure else ""
+    facts = _facts(goals, limits, epochs, settings or {}, where)
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()
         root = Path(scratch)
@@ -182,30 +198,46 @@ def search(
 
             root = Path(checkpoints).absolute() / study
             told = digest(_told(protocol)) if protocol is not None else ""
-            store = open_study(storage, study, facts, space, goals, protocol=told)
+            store = open_study(storage, study, facts, space, goals, protocol=told, measured_on=where)
         with _closing(store):
             plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
-            search_ = Study(plan=plan, pricing=pricing, objectives=goals, sampler=proposer, store=store)
+            search_ = Study(
+                plan=plan,
+                pricing=pricing,
+                objectives=goals,
+                sampler=proposer,
+                store=store,
+                metric_limits=metric_limits,
+                measure=measure,
+            )
             if reuse:
                 search_.reuse()
             search_.enqueue(starts)
-            carrier.run(search_, evaluate, options, _watching(watch, Keeper(root, goals)))
+            carrier.run(search_, evaluate, options, _watching(watch, Keeper(root, goals, limits)))
     everything = tuple(search_.trials[number] for number in sorted(search_.trials))
+    best = tuple(ranked(everything, goals, limits))
     return Result(
         study,
         everything,
-        tuple(ranked(everything, goals)),
-        tuple(pareto(everything, goals)),
+        best,
+        tuple(pareto(everything, goals, limits)),
+        None if best else nearest(everything, goals, limits),
         dict(search_.rejected),
         search_.exhausted,
     )
 
 
 def _facts(
-    goals: Sequence[Objective], limits: Sequence[Limit], epochs: tuple[int, int], settings: Mapping[str, Any]
+    goals: Sequence[Objective],
+    limits: Sequence[Limit],
+    epochs: tuple[int, int],
+    settings: Mapping[str, Any],
+    measured_on: str,
 ) -> dict[str, Any]:
     """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
-    ours = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs}
+    ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs}
+    if measured_on:  # on another device it is another number
+        ours["measured_on"] = measured_on
     if taken := sorted(ours.keys() & settings.keys()):
         raise InputError(f"settings: {', '.join(taken)} are said by arguments of their own")
     return _told({**settings, **ours})

@@ -43,6 +43,7 @@ class SearchConfig(BaseModel):
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
     trial_timeout: float | None = Field(default=None, gt=0)
+    latency_device: str | None = None
     study: str | None = None
     storage: str | None = None
     evaluate: str | None = None

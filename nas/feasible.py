@@ -24,12 +24,16 @@ ENOUGH = 0.01  # share within the limits from which on candidates are drawn and 
 
 @dataclasses.dataclass(frozen=True)
 class Priced:
-    """A candidate with its known costs and how far it is over the limits (0: within)."""
+    """A candidate with its known costs and how far it is over the limits (0: within).
+
+    `over` are the excesses over limits on what is measured before training; empty until it is, see `nas.measuring`.
+    """
 
     genome: Genome
     candidate: Any
     costs: Mapping[str, float]
     excess: float
+    over: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from nas.hypervolume import hypervolume
 from nas.objectives import Limit, Objective, front
+from nas.ranking import violation
 from nas.trial import Source, State, Trial
 
 FIRST = 10  # complete trials that set the scale of the hypervolume
@@ -57,7 +58,7 @@ class History:
         for trial in finished:
             if trial.source is not Source.REUSED:
                 self._seen.append(self._seen[-1])
-            if trial.state is State.COMPLETE and all(_keeps(trial, limit) for limit in limits):
+            if trial.state is State.COMPLETE and violation(trial, limits) == 0:
                 self._losses.append(tuple(objective.loss(trial.metrics) for objective in self.objectives))
                 self._trials.append(trial)
                 self._after.append(self.trainings)
@@ -127,10 +128,6 @@ class History:
                 kept = [*(other for other in kept if not _covers(row, other)), row]
                 found = index
         return None if found is None else Newest(self._trials[found], self.trainings - self._after[found])
-
-
-def _keeps(trial: Trial, limit: Limit) -> bool:
-    return limit.name in trial.metrics and limit.excess(trial.metrics) <= 0
 
 
 def _covers(row: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -1,4 +1,7 @@
-"""Which checkpoints stay: those of running trials, of the front and of the best few; the rest is deleted."""
+"""Which checkpoints stay: those of running trials, of the front and of the best few; the rest is deleted.
+
+While no trial keeps the limits, those that are least over them are the best.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.objectives import Objective
+from nas.objectives import Limit, Objective
+from nas.ranking import violation
 from nas.trial import Source, State, Trial
 
 BEST = 5
@@ -18,10 +22,10 @@ class Keeper:
     Each trial costs time in the size of the front, not in the number of trials.
     """
 
-    def __init__(self, root: Path, objectives: Sequence[Objective]) -> None:
+    def __init__(self, root: Path, objectives: Sequence[Objective], limits: Sequence[Limit] = ()) -> None:
         """`root` holds one directory a trial, called by its number."""
-        self._root, self._objectives = root, tuple(objectives)
-        self._best: list[tuple[list[float], int]] = []
+        self._root, self._objectives, self._limits = root, tuple(objectives), tuple(limits)
+        self._best: list[tuple[list[float], int]] = []  # the first number is how far over the limits it is
         self._front: dict[int, list[float]] = {}
 
     def take(self, trial: Trial) -> None:
@@ -32,10 +36,13 @@ class Keeper:
         if trial.source is not Source.TRAINED:
             return  # its weights are another study's, or nobody's
         losses = [objective.loss(trial.metrics) for objective in self._objectives]
+        over = violation(trial, self._limits)
         before = {number for _, number in self._best} | self._front.keys() | {trial.number}
-        self._best = sorted([*self._best, (losses, trial.number)])[:BEST]
+        self._best = sorted([*self._best, ([over, *losses], trial.number)])[:BEST]
+        if self._best[0][0][0] == 0:
+            self._best = [(each, number) for each, number in self._best if each[0] == 0]
         row = (losses, trial.number)
-        if not any(_covers((other, number), row) for number, other in self._front.items()):
+        if over == 0 and not any(_covers((other, number), row) for number, other in self._front.items()):
             stays = {number: other for number, other in self._front.items() if not _covers(row, (other, number))}
             self._front = {**stays, trial.number: losses}
         for number in before - {number for _, number in self._best} - self._front.keys():

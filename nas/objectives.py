@@ -38,7 +38,7 @@ class Objective:
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """A bound on a cost that is known before training."""
+    """A bound on a metric: on a cost that is known before training, or on what is measured."""
 
     name: str
     sign: str

@@ -6,14 +6,19 @@ import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 
-from nas.errors import ArchitectureError, SpaceError
+from nas.errors import ArchitectureError, InputError, SpaceError
 from nas.feasible import Priced, Pricing
+from nas.measuring import Measuring
 from nas.samplers import Sampler
 from nas.space import Genome
 
 PROPOSALS = 40  # proposals of the sampler that are looked at before one is brought within the limits
 DRAWS = 8  # candidates drawn within the limits until one is new
+MEASURED = 20  # candidates measured on the way down from what is over a limit on that
+CHILDREN = 12  # mutants of which the smallest is measured
+LAST = 100  # candidates measured before a space that is searched through is called exhausted
 ENUMERABLE = 100_000  # spaces of as many genomes, legal or not, are searched through before they are called exhausted
 
 
@@ -34,12 +39,15 @@ class Proposer:
         rejected: proposals that were not taken, by reason.
     """
 
-    def __init__(self, pricing: Pricing, sampler: Sampler, seed: int) -> None:
+    def __init__(self, pricing: Pricing, sampler: Sampler, seed: int, measuring: Measuring | None = None) -> None:
         self.rejected = {"over a limit": 0, "repeat": 0, "illegal": 0}
         self._pricing, self._space, self._sampler = pricing, pricing.space, sampler
         self._rng = random.Random(f"proposer:{seed}")
         self._starts: list[Genome] = []
         self._seen: set[str] = set()
+        self._measuring = measuring
+        self._slow: set[str] = set()  # digests of what was measured and is over a limit
+        self._nearest: Priced | None = None  # of them
 
     def saw(self, digest: str) -> None:
         """This network is in the study."""
@@ -60,6 +68,16 @@ class Proposer:
             self._seen.add(found.digest)
         return found
 
+    def require_measured(self) -> None:
+        """Raises: InputError when all that was measured is over a limit, naming the nearest."""
+        if self._measuring is not None and self._nearest is not None:
+            limits = self._measuring.limits
+            found = ", ".join(f"{limit.name}={self._nearest.costs[limit.name]:,.6g}" for limit in limits)
+            raise InputError(
+                f"no architecture found within {', '.join(map(str, limits))}: {len(self._slow)} were measured, and the "
+                f"nearest has {found}"
+            )
+
     def _proposed(self, priced: Priced, origin: str, handle: int) -> Proposed:
         return Proposed(priced, self._space.identity(priced.candidate), origin, handle)
 
@@ -72,29 +90,36 @@ class Proposer:
 
     def _from_sampler(self) -> Proposed | None:
         over: Priced | None = None
+        slow: Priced | None = None
         for _ in range(PROPOSALS):
             proposal = self._sampler.ask()
             priced = self._acceptable(proposal.genome)
             if priced is not None and priced.excess == 0:
                 return self._proposed(priced, proposal.origin, self._sampler.accept(proposal, priced.genome))
-            if priced is not None and (over is None or priced.excess < over.excess):
-                over = priced
-            self._sampler.reject(proposal)
-        found, origin = self._found(over, proposal.origin)
+            if priced is not None and priced.over:
+                slow = _least(slow, priced)
+            elif priced is not None:
+                over = _least(over, priced)
+            self._sampler.reject(proposal, priced.over if priced is not None else ())
+        found, origin = self._found(over, slow, proposal.origin)
         return None if found is None else self._proposed(found, origin, self._sampler.add(found.genome))
 
-    def _found(self, over: Priced | None, origin: str) -> tuple[Priced | None, str]:
+    def _found(self, over: Priced | None, slow: Priced | None, origin: str) -> tuple[Priced | None, str]:
         """A new candidate within the limits when no proposal was one, and who it is of.
 
         What was learnt is walked down from the proposal that is least over the limits. Random search stays random: it
         is drawn within them, since a walk ends on their edge.
         """
-        if over is not None and origin != "random" and (walked := self._walked(over)):
+        if origin != "random" and (walked := self._hastened(slow) or (self._walked(over) if over else None)):
             return walked, origin
-        return self._drawn() or self._walked(over) or self._walked(None) or self._enumerated(), "random"
+        walked = self._drawn() or self._hastened(slow) or self._walked(over) or self._walked(None)
+        return walked or self._enumerated(), "random"
 
     def _acceptable(self, genome: Genome) -> Priced | None:
-        """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned."""
+        """The candidate with its costs unless it is illegal or was seen; over a limit it is counted and returned.
+
+        It is measured when it is within the limits on known costs.
+        """
         try:
             priced = self._pricing.price(genome)
         except (ArchitectureError, SpaceError):
@@ -103,26 +128,68 @@ class Proposer:
         if not self._unseen(priced):
             self.rejected["repeat"] += 1
             return None
+        if not priced.excess:
+            priced = self._measured(priced)
         if priced.excess:
             self.rejected["over a limit"] += 1
         return priced
 
+    def _measured(self, priced: Priced) -> Priced:
+        found = self._measuring(priced) if self._measuring else priced
+        if found.excess:
+            self._slow.add(self._space.identity(found.candidate))
+            self._nearest = _least(self._nearest, found)
+        return found
+
+    def _hastened(self, slow: Priced | None) -> Priced | None:
+        """From what is least over the limits on what is measured, by way of mutants, to a new candidate within them.
+
+        Of some mutants the one of the fewest MACs (or of whatever cost is known first) is measured.
+        """
+        here = slow
+        for _ in range(MEASURED if here else 0):
+            children = [] if here is None else self._children(here)
+            if not children:
+                return None
+            there = self._measured(min(children, key=_size))
+            if not there.excess:
+                return there
+            here = _least(here, there)
+        return None
+
+    def _children(self, parent: Priced) -> list[Priced]:
+        """Mutants within the limits on known costs that are new and not measured yet."""
+        try:
+            drawn = [self._pricing.price(self._space.mutate(parent.genome, self._rng)) for _ in range(CHILDREN)]
+        except SpaceError:
+            return []
+        return [priced for priced in drawn if priced.excess == 0 and self._fresh(priced)]
+
     def _walked(self, start: Priced | None) -> Priced | None:
         """From there (or a random candidate), a new one within the limits."""
         here = start or self._pricing.price(self._space.sample(self._rng))
-        there = self._pricing.walk_down(here, self._rng, self._unseen)
-        return there if there.excess == 0 and self._unseen(there) else None
+        return self._checked(self._pricing.walk_down(here, self._rng, self._fresh))
 
     def _drawn(self) -> Priced | None:
         """A new candidate as random as the limits let it be."""
         for _ in range(DRAWS):
             priced = self._pricing.draw(self._rng)
-            if priced is None or self._unseen(priced):
-                return priced
+            if priced is None:
+                return None
+            if checked := self._checked(priced):
+                return checked
         return None
 
+    def _checked(self, priced: Priced) -> Priced | None:
+        """The candidate, measured, if it is new and within all limits."""
+        if priced.excess or not self._fresh(priced):
+            return None
+        measured = self._measured(priced)
+        return None if measured.excess else measured
+
     def _enumerated(self) -> Priced | None:
-        return next((priced for priced in self._everything if priced.excess == 0 and self._unseen(priced)), None)
+        left = (priced for priced in self._everything if priced.excess == 0 and self._fresh(priced))
+        return next((checked for priced in islice(left, LAST) if (checked := self._checked(priced))), None)
 
     @cached_property
     def _everything(self) -> Iterator[Priced]:
@@ -133,3 +200,16 @@ class Proposer:
 
     def _unseen(self, priced: Priced) -> bool:
         return self._space.identity(priced.candidate) not in self._seen
+
+    def _fresh(self, priced: Priced) -> bool:
+        """Neither seen nor known to be over a limit on what is measured."""
+        digest = self._space.identity(priced.candidate)
+        return digest not in self._seen and digest not in self._slow
+
+
+def _least(one: Priced | None, other: Priced) -> Priced:
+    return other if one is None or other.excess < one.excess else one
+
+
+def _size(priced: Priced) -> float:
+    return priced.costs.get("macs", next(iter(priced.costs.values()), 0.0))

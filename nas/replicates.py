@@ -10,9 +10,9 @@ from nas.errors import InputError
 from nas.feasible import Costs
 from nas.intervals import Interval, interval
 from nas.jobs import Budget, Evaluate, Report
-from nas.objectives import Objective
+from nas.objectives import Limit, Objective
+from nas.ranking import pareto, ranked
 from nas.space import Space, int_range
-from nas.study import pareto, ranked
 from nas.trial import State, Trial
 
 FIRST_SEED = 1_000_000_000  # of the fresh ones, far from the small seeds that people give
@@ -72,9 +72,15 @@ def measured_of(objectives: Sequence[Objective], known: Collection[str]) -> tupl
     return measured
 
 
-def best_few(trials: Sequence[Trial], objectives: Sequence[Objective], judge: Objective, top: int) -> list[Trial]:
-    """Up to `top` complete trials, best by `judge` first; with several objectives only those of the front."""
-    found = pareto(trials, objectives) if len(objectives) > 1 else ranked(trials, objectives)
+def best_few(
+    trials: Sequence[Trial],
+    objectives: Sequence[Objective],
+    judge: Objective,
+    top: int,
+    limits: Sequence[Limit] = (),
+) -> list[Trial]:
+    """Up to `top` complete trials within the limits, best by `judge` first; of several objectives those of the front."""
+    found = (pareto if len(objectives) > 1 else ranked)(trials, objectives, limits)
     return sorted(found, key=lambda trial: judge.loss(trial.metrics))[:top]  # stable: ties stay as they were
 
 

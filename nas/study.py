@@ -17,7 +17,8 @@ from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
 from nas.goals import Goals
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported
-from nas.objectives import Limit, Objective, front
+from nas.measuring import Measure, Measuring
+from nas.objectives import Limit, Objective
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
@@ -70,12 +71,16 @@ class Study:
         sampler: Sampler,
         store: Store,
         metric_limits: Sequence[Limit] = (),
+        measure: Measure | None = None,
     ) -> None:
+        """`metric_limits` are on what `measure` finds before training, then on what an evaluation does."""
         self.plan, self.pricing, self.space = plan, pricing, pricing.space
         self.goals = Goals(tuple(objectives), pricing.limits, tuple(metric_limits))
         self.exhausted = False
         self._sampler, self._store = sampler, store
-        self._proposer = Proposer(pricing, sampler, plan.seed)
+        slow = [limit for limit in metric_limits if measure is not None and limit.name in measure.names]
+        self._measuring = Measuring(pricing.space, measure, slow, store)
+        self._proposer = Proposer(pricing, sampler, plan.seed, self._measuring)
         self._rng = random.Random(f"study:{plan.seed}")
         self._drafts: list[_Draft] = []
         self._in_doubt = False
@@ -104,7 +109,7 @@ class Study:
         """
         taken: list[tuple[Trial, Known]] = []
         for known in self._store.reusable(self.plan.epochs[1]):
-            trial = reused(self.pricing, self.goals.objectives, known)
+            trial = reused(self.pricing, self.goals, self._measuring, known)
             if trial is not None and not self._proposer.knows(trial.digest):
                 self._proposer.saw(trial.digest)
                 taken.append((trial, known))
@@ -214,8 +219,10 @@ class Study:
                 self._store.refuse(wish, f"not in the space: {error}")
                 continue
             digest = self.space.identity(priced.candidate)
+            if not priced.excess and not self._proposer.knows(digest):
+                priced = self._measuring(priced)
             if priced.excess:
-                broken = [str(limit) for limit in self.pricing.limits if limit.excess(priced.costs) > 0]
+                broken = [limit for limit, over in self.goals.excesses(priced.costs).items() if over > 0]
                 self._store.refuse(wish, f"over a limit: {', '.join(broken)}")
             elif self._proposer.knows(digest):
                 self._store.refuse(wish, "a repeat: the study has this network already")
@@ -240,6 +247,8 @@ class Study:
         found = self._proposer.next()
         if found is None:
             self.exhausted = True
+            if not self.trials and not self._drafts:
+                self._proposer.require_measured()
             return None
         number = self._next_number + sum(not draft.wished for draft in fresh)
         return _Draft(self._trial(number, found.priced, found.digest, found.origin), found.handle)
@@ -387,18 +396,3 @@ class Study:
         if self._handles or self._drafts or self._wishes or self._store.pending:
             return False
         return self.exhausted or self._counted >= self.plan.trials
-
-
-def ranked(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The complete trials, best first by the first objective, the others breaking ties."""
-    complete = [trial for trial in trials if trial.state is State.COMPLETE]
-    return sorted(
-        complete, key=lambda trial: [*(objective.loss(trial.metrics) for objective in objectives), trial.number]
-    )
-
-
-def pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The complete trials that no other dominates, best first objective first."""
-    complete = ranked(trials, objectives)
-    losses = [[objective.loss(trial.metrics) for objective in objectives] for trial in complete]
-    return [complete[index] for index in front(losses)]

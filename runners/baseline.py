@@ -9,7 +9,7 @@ from nas.config import SearchConfig
 from nas.errors import InputError
 from nas.history import History, scale_of
 from nas.store.reading import read_study
-from nas.study import ranked
+from nas.ranking import ranked
 from nas.trial import Trial
 from runners.job_setup import Setup
 from runners.tables import quantity
@@ -42,7 +42,7 @@ class Comparison:
 
 def random_search(setup: Setup) -> Setup:
     """The same search by the random sampler, with a seed of its own and nothing told beforehand."""
-    changes = {"sampler": "random", "seed": setup.config.seed + 1, "reuse": False}
+    changes = {"sampler": "random", "seed": setup.config.seed + 1, "reuse": False, "proxies": []}
     return dataclasses.replace(setup, study=setup.study + BASELINE, config=setup.config.model_copy(update=changes))
 
 
@@ -55,9 +55,11 @@ def check(config: SearchConfig) -> None:
 def compare(setup: Setup, url: str) -> Comparison:
     """A search and its baseline as they stand in the database. Raises: StoreError."""
     mine, theirs = read_study(url, setup.study), read_study(url, setup.study + BASELINE)
-    both = [History(record.finished, record.objectives) for record in (mine, theirs)]
+    both = [History(record.finished, record.objectives, limits=record.limits) for record in (mine, theirs)]
     scale = scale_of(both)
-    ours, random = (History(record.finished, record.objectives, scale) for record in (mine, theirs))
+    ours, random = (
+        History(record.finished, record.objectives, scale, limits=record.limits) for record in (mine, theirs)
+    )
     trainings = min(ours.trainings, random.trainings)
     final = random.value(trainings)
     return Comparison(
@@ -68,7 +70,7 @@ def compare(setup: Setup, url: str) -> Comparison:
         ours=ours.value(trainings),
         random=final,
         reached=None if final is None else ours.reached(final),
-        best=next(iter(ranked(theirs.trials, theirs.objectives)), None),
+        best=next(iter(ranked(theirs.trials, theirs.objectives, theirs.limits)), None),
     )
 
 

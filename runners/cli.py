@@ -48,14 +48,18 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME:max or NAME:min, once for each; accuracy, loss, params, macs, activation_bytes [default: accuracy:max]"
+            help="NAME:max or NAME:min, once for each; accuracy, loss, params, macs, activation_bytes, latency_ms [default: accuracy:max]"
         ),
     ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME<=NUMBER on a cost known before training, as in params<=2e6; what breaks it is never trained"
+            help="NAME<=NUMBER, as in params<=2e6 or latency_ms<=5; what breaks it is never trained, or, with accuracy>=0.9, never the best"
         ),
+    ] = None,
+    latency_device: Annotated[
+        str | None,
+        typer.Option(help="cpu or cuda: where latency_ms is measured [default: what this machine trains on]"),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="How many trials the study shall have in all [default: 24]")
@@ -63,7 +67,13 @@ def search(
     epochs: Annotated[
         str | None, typer.Option(metavar="MIN:MAX", help="Training budget; every trial trains to MAX [default: 1:10]")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="auto, evolution, tpe, nsga2 or random [default: auto]")] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, evolution, tpe, nsga2, nsga3, gp, qmc, random, brute-force (up to 100,000 combinations) or cmaes "
+            "(spaces of numbers) [default: auto]"
+        ),
+    ] = None,
     runner: Annotated[
         str | None, typer.Option(help="local (processes of this machine), ray, or inline [default: local]")
     ] = None,
@@ -153,6 +163,7 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
+        "latency_device": latency_device,
     }  # fmt: skip
     from nas.config import read_config
 
@@ -265,12 +276,16 @@ def cost(
     audit: Annotated[
         bool, typer.Option("--audit", help="Count a second time by tracing the real module with fvcore")
     ] = False,
+    latency: Annotated[bool, typer.Option("--latency", help="Time it here: a forward pass in float32")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for --latency")] = "cpu",
+    batch: Annotated[int, typer.Option(help="Images in a pass, for --latency", min=1)] = 1,
     as_json: Json = False,
 ) -> None:
     """Parameters, MACs and activation memory of a network, by stage."""
     from runners import look
 
-    look.cost_of(network, resolution, classes, channels, audit=audit, as_json=as_json, out=out)
+    timed = (device, batch) if latency else None
+    look.cost_of(network, resolution, classes, channels, audit=audit, timed=timed, as_json=as_json, out=out)
 
 
 zoo_app = typer.Typer(help="The published networks: what they cost, what was reported of them, how they are built.")

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from nas.api import Result
-from nas.objectives import objectives_from
+from nas.objectives import limits_from, objectives_from
+from nas.ranking import shortfall
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
 from nas.trial import Source, State, Trial
@@ -58,13 +59,14 @@ def close(outcome: Outcome, out: Console) -> None:
     many = len(objectives) > 1
     shown = result.pareto if many else result.ranked[:5]
     if shown:
-        out.print(trial_table(shown, objectives, "the front found" if many else "the best found"))
+        title, limits = "the front found" if many else "the best found", limits_from(setup.config.limits)
+        out.print(trial_table(shown, objectives, title, limits=limits))
     if rivals := _rivals(outcome):
         out.print(
             trial_table([trial for _, trial in rivals], objectives, "for comparison", [name for name, _ in rivals])
         )
     baseline = comparison_line(outcome.baseline) if outcome.baseline else ""
-    for line in (_counts(outcome), baseline, _export_line(outcome), *_where_next(outcome)):
+    for line in (_shortfall(outcome), _counts(outcome), baseline, _export_line(outcome), *_where_next(outcome)):
         if line:
             out.print(line, highlight=False, soft_wrap=True)
 
@@ -84,6 +86,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "exhausted": result.exhausted,
         "seconds": outcome.seconds,
         "best": trial_json(result.best) if result.best else None,
+        "nearest": trial_json(result.nearest) if result.nearest else None,
         "pareto": [trial_json(trial) for trial in result.pareto],
         "comparison": [{"what": name, **trial_json(trial)} for name, trial in _rivals(outcome)],
         "baseline": comparison_json(outcome.baseline) if outcome.baseline else None,
@@ -114,6 +117,11 @@ def _family(trial: Trial) -> str:
         "conv_attention": "CvT",
     }
     return kinds[trial.candidate.stages[-1].blocks[-1].mixer.kind]
+
+
+def _shortfall(outcome: Outcome) -> str:
+    nearest = outcome.result.nearest
+    return "" if nearest is None else shortfall(nearest, limits_from(outcome.setup.config.limits))
 
 
 def _in(result: Result, state: State) -> int:

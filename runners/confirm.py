@@ -87,7 +87,7 @@ def run_confirm(
     setup = _setup(record, options)
     measured = _measured(setup, record)
     judge = measured[0]
-    chosen = best_few(record.trials, record.objectives, judge, top)
+    chosen = best_few(record.trials, record.objectives, judge, top, record.limits)
     _check_space(setup.space, chosen, name)
     replicates = fresh({trial.budget.seed for trial in record.trials}, seeds)
     theirs = _theirs(setup, record)
@@ -124,7 +124,7 @@ def run_confirm(
 
 
 def _complete(record: StudyRecord) -> list[Trial]:
-    found = best_few(record.trials, record.objectives, record.objectives[0], 1)
+    found = best_few(record.trials, record.objectives, record.objectives[0], 1, record.limits)
     if not found:
         raise InputError(
             f"study {record.name!r} has no complete trial to train again yet ({len(record.trials)} in all)"

@@ -12,8 +12,7 @@ from rich.console import Console
 
 from nas.config import SearchConfig
 from nas.feasible import Feasibility, Pricing
-from nas.objectives import limits_from
-from runners.job_setup import Setup, Training, prepare, starts
+from runners.job_setup import Setup, Training, prepare, pricing_of, starts
 from runners.tables import quantity
 
 TIMED = 3  # feasible networks whose training is timed
@@ -22,7 +21,7 @@ TIMED = 3  # feasible networks whose training is timed
 def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
     """Print the facts; nothing is written. Raises: InputError when nothing is within the limits."""
     setup = prepare(config)
-    pricing = Pricing(setup.space, setup.costs, limits_from(config.limits))
+    pricing = pricing_of(setup)
     survey = pricing.require_feasible(config.seed)
     err = Console(stderr=True)
     starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
@@ -32,7 +31,11 @@ def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
         return 0
     out.print(f"space {config.space}: {len(setup.space)} genes, {setup.space.count()} architectures", highlight=False)
     share = f"{survey.share:.1%} of a sample" if survey.share else "none of a sample, but some were found"
-    out.print(f"within {', '.join(config.limits)}: {share}" if config.limits else "no limits", highlight=False)
+    known = [str(limit) for limit in pricing.limits]
+    if known or not config.limits:
+        out.print(f"within {', '.join(known)}: {share}" if known else "no limits", highlight=False)
+    if later := [limit for limit in config.limits if limit not in known]:
+        out.print(f"{', '.join(later)}: known once it is measured, not counted in that share", highlight=False)
     for name, (low, high) in survey.ranges.items():
         out.print(f"  {name}: {quantity(low)} to {quantity(high)} in the sample", highlight=False)
     if times:

@@ -21,7 +21,9 @@ from nas.costs import COSTS, cost
 from nas.data import ImageData, load
 from nas.errors import ArchitectureError, InputError, NasError
 from nas.feasible import Costs, Pricing
+from nas.goals import split
 from nas.jobs import Evaluate
+from nas.measuring import LATENCY, Measure
 from nas.nearest import starting_point
 from nas.objectives import limits_from, objectives_from
 from nas.proxies import Scores
@@ -30,6 +32,8 @@ from nas.recipe import Recipe
 from nas.space import Space
 from nas.version import __version__
 from runners.tables import short_architecture
+
+MEASURED = ("accuracy", "loss", *COSTS, LATENCY)  # what the built-in training can be judged by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +93,7 @@ def prepare(config: SearchConfig) -> Setup:
     if not isinstance(space.decode(space.sample(random.Random(0))), Architecture):
         raise InputError(f"space {config.space!r} does not hold architectures; give --evaluate module:function with it")
     costs = NetworkCosts(len(data.classes), data.channels)
-    measured = ("accuracy", "loss", *COSTS)
-    for objective in objectives_from(config.objectives):
-        if objective.name not in measured:
-            raise InputError(f"objective {objective.name!r}: the built-in training measures {', '.join(measured)}")
+    _check_names(config)
     from nas.training import TrainAndValidate
 
     settings = {
@@ -111,8 +112,41 @@ def prepare(config: SearchConfig) -> Setup:
 
 
 def pricing_of(setup: Setup) -> Pricing:
-    """The known costs and limits of a search over its space."""
-    return Pricing(setup.space, setup.costs, limits_from(setup.config.limits))
+    """The known costs of a search over its space, and the limits on them."""
+    known = Pricing(setup.space, setup.costs, ()).known
+    measured = () if setup.training is None else (LATENCY,)
+    limits, _ = split(limits_from(setup.config.limits), known, objectives_from(setup.config.objectives), measured)
+    return Pricing(setup.space, setup.costs, limits)
+
+
+def latency_of(setup: Setup, device: str) -> Measure | None:
+    """How networks are timed where an objective or a limit is on that; None otherwise.
+
+    It is done on `device` of this machine unless the configuration names another.
+    Raises: InputError for a device that this machine lacks.
+    """
+    names = {goal.name for goal in objectives_from(setup.config.objectives)}
+    names |= {limit.name for limit in limits_from(setup.config.limits)}
+    if setup.training is None or LATENCY not in names:
+        return None
+    from nas.latency import measurement
+
+    data = setup.training.data
+    return measurement(
+        resolution=data.resolution,
+        in_channels=data.channels,
+        num_classes=len(data.classes),
+        device=setup.config.latency_device or device,
+    )
+
+
+def _check_names(config: SearchConfig) -> None:
+    """Raises: InputError for an objective or a limit that the built-in training does not measure."""
+    goals = [(f"objective {goal.name!r}", goal.name) for goal in objectives_from(config.objectives)]
+    limits = [(f"limit {str(limit)!r}", limit.name) for limit in limits_from(config.limits)]
+    for what, name in (*goals, *limits):
+        if name not in MEASURED:
+            raise InputError(f"{what}: the built-in training measures {', '.join(MEASURED)}")
 
 
 def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
@@ -123,7 +157,7 @@ def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
     config, found = setup.config, []
     if not config.start:
         return []
-    pricing = Pricing(setup.space, setup.costs, limits_from(config.limits))
+    pricing = pricing_of(setup)
     for name in config.start:
         architecture = read_architecture(name)
         with suppress(ArchitectureError):  # what does not take this size is scaled to it
@@ -168,7 +202,9 @@ def _own(config: SearchConfig) -> Setup:
     settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "costs": config.costs}
     name = config.study or _study_name(config.space, str(config.evaluate))
     protocol = {"evaluate": config.evaluate, "source": _source_digest(evaluate), "epochs": config.epoch_range}
-    return Setup(config, name, space, evaluate, costs, settings, None, protocol)
+    setup = Setup(config, name, space, evaluate, costs, settings, None, protocol)
+    pricing_of(setup)  # a misspelt limit is refused before anything is said
+    return setup
 
 
 def _source_digest(evaluate: Evaluate) -> str:

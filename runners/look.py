@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import io
 import json
@@ -21,9 +22,9 @@ from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
 from nas.history import History, moved
 from nas.mixers import outside
+from nas.ranking import nearest, pareto, ranked, shortfall
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
-from nas.study import pareto, ranked
 from nas.trial import State, Trial
 from runners.job_setup import read_architecture
 from runners.moving import moved_line
@@ -38,8 +39,14 @@ def _json(value: Any) -> None:
 
 def _shown(record: StudyRecord, count: int) -> Sequence[Trial]:
     if len(record.objectives) > 1:
-        return pareto(record.trials, record.objectives)
-    return ranked(record.trials, record.objectives)[:count]
+        return pareto(record.trials, record.objectives, record.limits)
+    return ranked(record.trials, record.objectives, record.limits)[:count]
+
+
+def _shortfall(record: StudyRecord) -> str:
+    """Why there is no best: that no complete trial keeps the limits, or that none is complete (empty)."""
+    closest = nearest(record.trials, record.objectives, record.limits)
+    return "" if closest is None else f"study {record.name!r}: {shortfall(closest, record.limits)}"
 
 
 def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
@@ -47,7 +54,7 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     record = read_study(storage_url(storage), name)
     counts = {state.value: sum(trial.state is state for trial in record.trials) for state in State}
     shown = _shown(record, 3)
-    history = History(record.finished, record.objectives)
+    history = History(record.finished, record.objectives, limits=record.limits)
     driver = record.driver
     if as_json:
         _json(
@@ -75,19 +82,24 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
     out.print(f"  {moved_line(history)}", highlight=False, soft_wrap=True)
     if shown:
-        out.print(trial_table(shown, record.objectives, "best so far"))
+        out.print(trial_table(shown, record.objectives, "best so far", limits=record.limits))
+    elif short := _shortfall(record):
+        out.print(f"  {short}", highlight=False, soft_wrap=True)
 
 
 def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_json: bool, out: Console) -> None:
-    """`nas best`. Raises: InputError when no trial is complete."""
+    """`nas best`. Raises: InputError when no trial is complete, or none keeps the limits (naming the nearest)."""
     record = read_study(storage_url(storage), name)
     shown = _shown(record, count)
     if not shown:
-        raise InputError(f"study {name!r} has no complete trial yet ({len(record.trials)} in all)")
+        raise InputError(
+            _shortfall(record) or f"study {name!r} has no complete trial yet ({len(record.trials)} in all)"
+        )
     if as_json:
         _json([trial_json(trial) for trial in shown])
         return
-    table = trial_table(shown, record.objectives, f"{'front' if len(record.objectives) > 1 else 'best'} of {name}")
+    title = f"{'front' if len(record.objectives) > 1 else 'best'} of {name}"
+    table = trial_table(shown, record.objectives, title, limits=record.limits)
     out.print(table)
     if svg is not None:
         picture = Console(record=True, width=110, file=io.StringIO())
@@ -101,7 +113,7 @@ def trials(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     if as_json:
         _json([trial_json(trial) for trial in record.trials])
     else:
-        out.print(trial_table(record.trials, record.objectives, f"trials of {name}"))
+        out.print(trial_table(record.trials, record.objectives, f"trials of {name}", limits=record.limits))
 
 
 def export_trial(
@@ -153,7 +165,9 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
     if number is None:
         from nas.export import has_weights
 
-        complete = ranked(record.trials, record.objectives)
+        complete = ranked(record.trials, record.objectives, record.limits)
+        if not complete and (short := _shortfall(record)):
+            raise InputError(f"{short}; --trial exports it all the same")
         if not complete:
             raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
         return next((trial for trial in complete if has_weights(trial)), complete[0])
@@ -164,9 +178,20 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
 
 
 def cost_of(
-    name: str, resolution: int | None, classes: int | None, channels: int, *, audit: bool, as_json: bool, out: Console
+    name: str,
+    resolution: int | None,
+    classes: int | None,
+    channels: int,
+    *,
+    audit: bool,
+    timed: tuple[str, int] | None,
+    as_json: bool,
+    out: Console,
 ) -> None:
-    """`nas cost`. Raises: InputError for an unknown network or a resolution that it does not take."""
+    """`nas cost`; `timed` on this device with this batch.
+
+    Raises: InputError for an unknown network, a resolution that it does not take, a device that is not there.
+    """
     architecture = read_architecture(name)
     if classes is None:
         classes = zoo.PUBLISHED[name].classes if name in zoo.PUBLISHED else 1000
@@ -176,6 +201,7 @@ def cost_of(
         raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
     total = cost_by_formula(architecture, num_classes=classes, in_channels=channels)
     traced = _traced(architecture, classes, channels) if audit else None
+    latency = _latency(architecture, classes, channels, *timed) if timed else None
     stages = parts(architecture, num_classes=classes, in_channels=channels)
     if as_json:
         body = {"name": name, "resolution": architecture.resolution, "classes": classes, **total.as_dict()}
@@ -184,7 +210,7 @@ def cost_of(
             part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved}
             for part, tally in stages.items()
         }
-        _json(body | ({"traced_macs": traced} if audit else {}))
+        _json(body | ({"traced_macs": traced} if audit else {}) | ({"latency": latency} if latency else {}))
         return
     table = Table("part", title=f"{name} at {architecture.resolution} px, {classes} classes", title_justify="left")
     for column in ("map", "params", "MACs", "activations"):
@@ -200,6 +226,13 @@ def cost_of(
         out.print(f"and {total.frozen_params:,} parameters that are drawn once and never trained", highlight=False)
     if traced is not None:
         out.print(f"traced by fvcore: {traced:,} MACs, by formula {total.macs:,}", highlight=False)
+    if latency is not None:
+        out.print(
+            f"a forward pass of {latency['batch']} image(s) on {latency['device']}: {latency['median_ms']:.3f} ms "
+            f"(median of {latency['repeats']}; {latency['p10_ms']:.3f} to {latency['p90_ms']:.3f}), float32, 1 thread",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _figures(cost: Cost) -> tuple[str, str, str]:
@@ -212,6 +245,14 @@ def _traced(architecture: Any, classes: int, channels: int) -> int:
 
     model = build(architecture, in_channels=channels, num_classes=classes)
     return traced_macs(model, resolution=architecture.resolution, in_channels=channels)
+
+
+def _latency(architecture: Any, classes: int, channels: int, device: str, batch: int) -> dict[str, Any]:
+    from nas.latency import device_name, measure
+
+    size = {"resolution": architecture.resolution, "in_channels": channels, "num_classes": classes}
+    found = measure(architecture, **size, device=device, batch=batch)
+    return {**dataclasses.asdict(found), "device": device_name(device), "batch": batch, "threads": 1}
 
 
 def spaces(name: str | None, resolution: int | None, *, as_json: bool, out: Console) -> None:

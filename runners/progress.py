@@ -10,8 +10,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from nas.objectives import Objective
-from nas.study import Study, ranked
+from nas.goals import Goals
+from nas.ranking import broken, ranked
+from nas.study import Study
 from nas.trial import Source, State, Trial
 from runners.tables import quantity, short_network
 
@@ -56,9 +57,7 @@ class Watcher:
             self._count(study, study.finished)
         for trial in self._count(study, study.finished[self._told :]):
             if self._bar is None or trial.state is State.FAIL:
-                self._console.print(
-                    self._line(trial, study.goals.objectives), highlight=False, markup=False, soft_wrap=True
-                )
+                self._console.print(self._line(trial, study.goals), highlight=False, markup=False, soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=study.total, note=self._note(study, done))
 
@@ -78,15 +77,17 @@ class Watcher:
         self._told += len(ended)
         self._failed += sum(trial.state is State.FAIL for trial in ended)
         known = ended if self._best is None else [self._best, *ended]
-        self._best = next(iter(ranked(known, study.goals.objectives)), self._best)
+        self._best = next(iter(ranked(known, study.goals.objectives, study.goals.all_limits)), self._best)
         return ended
 
-    def _line(self, trial: Trial, objectives: tuple[Objective, ...]) -> str:
+    def _line(self, trial: Trial, goals: Goals) -> str:
         if trial.state is State.FAIL:
             return f"trial {trial.number} failed: {trial.reason}"
         if trial.state is State.PRUNED:
             return f"trial {trial.number} was stopped early  ({trial.seconds or 0:.1f} s, {trial.origin})"
-        values = "  ".join(f"{objective.name} {quantity(trial.metrics[objective.name])}" for objective in objectives)
+        values = "  ".join(f"{goal.name} {quantity(trial.metrics[goal.name])}" for goal in goals.objectives)
+        if over := broken(trial, goals.all_limits):
+            values += f"  over {', '.join(map(str, over))}"
         return f"trial {trial.number}: {values}  ({trial.seconds or 0:.1f} s, {trial.origin})  {short_network(trial)}"
 
     def _note(self, study: Study, done: int) -> str:

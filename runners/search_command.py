@@ -22,13 +22,13 @@ from nas.api import NAME, Result, search
 from nas.architecture import Architecture
 from nas.config import SearchConfig
 from nas.errors import InputError, Terminated
-from nas.objectives import excess, limits_from
+from nas.objectives import excess
 from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact
 from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
-from runners.job_setup import Setup, Training, prepare, starts
+from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, starts
 from runners.progress import Watcher
 from runners.tables import save_picture
 
@@ -111,7 +111,7 @@ def _exported(result: Result, training: Training, to: str, err: Console) -> Expo
 
 def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
     """`nas.search` as a configuration says it, with `gpus` for each trial, watched on `err`. Raises: NasError."""
-    config = setup.config
+    config, device = setup.config, "cuda" if gpus else "cpu"
     with Watcher(err, setup.study) as watch:
         return search(
             setup.space,
@@ -119,6 +119,7 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             objectives=config.objectives,
             costs=setup.costs,
             constraints=config.limits,
+            measure=latency_of(setup, device),
             trials=config.trials,
             sampler=config.sampler,
             storage=url,
@@ -131,7 +132,7 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             seed=config.seed,
             timeout=config.timeout,
             trial_timeout=config.trial_timeout,
-            device="cuda" if gpus else "cpu",
+            device=device,
             checkpoints=config.checkpoints,
             start=start,
             settings=setup.settings,
@@ -149,8 +150,8 @@ def _baseline(setup: Setup, url: str, gpus: float, err: Console) -> Comparison:
 
 
 def _published(setup: Setup, training: Training, url: str, gpus: float, err: Console) -> Result | None:
-    """The published families, scaled down to the limits, trained in a study of their own with the same recipe."""
-    limits = limits_from(setup.config.limits)
+    """The published families, scaled down to the limits on known costs, trained in a study of their own alike."""
+    limits = pricing_of(setup).limits
 
     def fits(network: Architecture) -> bool:
         return excess(limits, training.costs(network)) == 0
@@ -164,7 +165,9 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
         err.print(f"published families within the limits at some scale: {', '.join(members) or 'none'}; none trained")
         return None
     space = Space(one_of(**members))
-    config = setup.config.model_copy(update={"trials": len(members), "timeout": None, "reuse": False})
+    config = setup.config.model_copy(
+        update={"trials": len(members), "timeout": None, "reuse": False, "limits": [*map(str, limits)]}
+    )
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config)
     return carry_out(theirs, url, gpus, err, list(members.values()))
 

@@ -17,7 +17,6 @@ from rich.table import Table
 from nas.config import read_config
 from nas.errors import ArchitectureError, InputError
 from nas.nearest import starting_point
-from nas.objectives import limits_from
 from nas.store import doctor as doctors
 from nas.store import managing
 from nas.store.database import storage_url
@@ -96,7 +95,7 @@ def enqueue(name: str, what: str, storage: str | None, *, as_json: bool, out: Co
         start, exact = found.genome, found.exact
     priced = pricing.price(start)
     if priced.excess:
-        broken = [str(limit) for limit in limits_from(setup.config.limits) if limit.excess(priced.costs) > 0]
+        broken = [str(limit) for limit in pricing.limits if limit.excess(priced.costs) > 0]
         raise InputError(f"{what} is over the limit {', '.join(broken)} of study {name!r}")
     number = managing.enqueue(url, name, setup.space.params(start))
     if as_json:

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from nas.architecture import Architecture, Stage
 from nas.errors import InputError
-from nas.objectives import Objective
+from nas.objectives import Limit, Objective
+from nas.ranking import broken
 from nas.trial import Trial
 
 SHORT = {
@@ -77,13 +78,21 @@ def _short_stage(stage: Stage) -> str:
 
 
 def trial_table(
-    trials: Sequence[Trial], objectives: Sequence[Objective], title: str, labels: Sequence[str] = ()
+    trials: Sequence[Trial],
+    objectives: Sequence[Objective],
+    title: str,
+    labels: Sequence[str] = (),
+    limits: Sequence[Limit] = (),
 ) -> Table:
-    """One row a trial: objectives, known costs, who proposed it (or `labels`), what it is."""
+    """One row a trial: objectives, what is limited, known costs, who proposed it (or `labels`), what it is.
+
+    A trial over one of the limits says which.
+    """
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("trial", justify="right")
     names = [objective.name for objective in objectives]
-    extra = [name for name in ("params", "macs") if name not in names and any(name in t.metrics for t in trials)]
+    wanted = dict.fromkeys((*(limit.name for limit in limits), "params", "macs"))
+    extra = [name for name in wanted if name not in names and any(name in t.metrics for t in trials)]
     for name in (*names, *extra):
         table.add_column(name, justify="right")
     table.add_column("s", justify="right")
@@ -92,7 +101,9 @@ def trial_table(
     for trial, label in zip(trials, labels or [trial.origin for trial in trials], strict=True):
         values = [quantity(trial.metrics[name]) if name in trial.metrics else "-" for name in (*names, *extra)]
         seconds = f"{trial.seconds:.1f}" if trial.seconds is not None else str(trial.state)
-        table.add_row(str(trial.number), *values, seconds, label, escape(trial.reason or short_network(trial)))
+        over = ", ".join(map(str, broken(trial, limits)))
+        shown = trial.reason or f"{f'(over {over}) ' if over else ''}{short_network(trial)}"
+        table.add_row(str(trial.number), *values, seconds, label, escape(shown))
     return table
 
 

@@ -10,7 +10,7 @@ from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal, Sampler
 from nas.space import Space
 
-NAMES = ("auto", "evolution", "tpe", "nsga2", "random")
+NAMES = ("auto", "evolution", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "brute-force", "cmaes")
 
 __all__ = ["NAMES", "Outcome", "Proposal", "Sampler", "make_sampler"]
 
@@ -37,11 +37,19 @@ def make_sampler(
     if name == "evolution":
         from nas.samplers.evolution import EvolutionSampler
 
-        return EvolutionSampler(space, objectives, seed)
+        return EvolutionSampler(space, objectives, seed, metric_limits)
     if name == "auto":
         from nas.samplers.surrogate import SurrogateSampler
 
         return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits)
+    if name == "qmc":
+        from nas.samplers.qmc import QmcSampler
+
+        return QmcSampler(space, seed)
+    if name == "brute-force":
+        from nas.samplers.brute_force import BruteForceSampler
+
+        return BruteForceSampler(pricing or Pricing(space, None, ()), seed)
     from nas.samplers.optuna import OptunaSampler
 
-    return OptunaSampler(name, space, objectives, seed)
+    return OptunaSampler(name, space, objectives, seed, metric_limits)

@@ -3,6 +3,9 @@
 One objective: a parent is the best of a few drawn from the latest results, so that age and not only merit decides who
 stays (Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019). Several: a parent is a
 member of the front. A child is a mutant in one gene, sometimes in two or of two parents.
+
+Limits on what is measured: what keeps them is better than what does not, and of two that do not the one that is less
+over them is better (Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 2002).
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from nas.errors import SpaceError
-from nas.objectives import Objective
+from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
@@ -25,10 +28,13 @@ TWICE = 0.25  # share of children that are mutated a second time
 class EvolutionSampler:
     """Behind the contract of `nas.samplers.base.Sampler`; a result costs time in the size of the front only."""
 
-    def __init__(self, space: Space, objectives: Sequence[Objective], seed: int) -> None:
+    def __init__(
+        self, space: Space, objectives: Sequence[Objective], seed: int, metric_limits: Sequence[Limit] = ()
+    ) -> None:
         self._space, self._seed, self._rng = space, seed, random.Random(seed)
+        self._scales = [max(1e-12, abs(limit.bound)) for limit in metric_limits]
         self._signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
-        self._population: deque[tuple[list[float], Genome]] = deque(maxlen=POPULATION)
+        self._population: deque[tuple[float, list[float], Genome]] = deque(maxlen=POPULATION)
         self._front: list[tuple[list[float], Genome]] = []
         self._running: dict[int, Genome] = {}
         self._next = 0
@@ -49,9 +55,9 @@ class EvolutionSampler:
         return Proposal(child, "evolution")
 
     def _parent(self) -> Genome:
-        if len(self._signs) > 1:
+        if len(self._signs) > 1 and self._front:
             return self._rng.choice(self._front)[1]
-        return min(self._rng.sample(self._population, TOURNAMENT))[1]
+        return min(self._rng.sample(self._population, TOURNAMENT))[2]
 
     def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
         """What was evaluated counts, not what was proposed."""
@@ -86,8 +92,10 @@ class EvolutionSampler:
         if outcome is None or outcome.fidelity < 1:
             return
         losses = [sign * value for sign, value in zip(self._signs, outcome.values, strict=True)]
-        self._population.append((losses, genome))
-        if not any(_covers(other, losses) for other, _ in self._front):
+        scales = self._scales or [1.0] * len(outcome.excesses)
+        over = sum(max(0.0, excess) / scale for excess, scale in zip(outcome.excesses, scales, strict=True))
+        self._population.append((over, losses, genome))
+        if over == 0 and not any(_covers(other, losses) for other, _ in self._front):
             self._front = [(other, parent) for other, parent in self._front if not _covers(losses, other)]
             self._front.append((losses, genome))
 

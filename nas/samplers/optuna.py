@@ -2,6 +2,8 @@
 
 Ordered genes are integers to Optuna, so that it knows neighbours; others are categorical. Genes that a candidate does
 not use are filled at random: pinned to their first option they would make TPE believe in the order of options.
+Limits on what is measured are Optuna's constraints, in the form that all its samplers read since 5.0: named numbers on
+the trial, 0 or less when kept. A sampler that proposes again and again what cannot be taken is spared: see `Kind`.
 """
 
 from __future__ import annotations
@@ -9,29 +11,27 @@ from __future__ import annotations
 import datetime
 import random
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseGASampler, BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.objectives import Objective
+from nas.errors import SpaceError
+from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal
+from nas.samplers.optuna_kinds import KINDS, check
 from nas.space import Genome, Space
 
-STARTUP = 10  # random proposals before TPE models anything
-POPULATION = 20  # of NSGA-II: small, since trainings are few
-
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    # multivariate is off by default for several objectives, where it is as much better as for one
-    "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP),
-    "nsga2": lambda seed: NSGAIISampler(seed=seed, population_size=POPULATION),
-}
-RANDOM_UNTIL = {"tpe": STARTUP, "nsga2": POPULATION}
-FIRST_GENERATION = {"NSGAIISampler:generation": 0}  # how Optuna marks, in its storages, what NSGA-II descends from
+FIRST_GENERATION = {
+    "NSGAIISampler:generation": 0,
+    "NSGAIIISampler:generation": 0,
+}  # Optuna's mark of who may be a parent
+FURTHER = 8  # relatives that are tried at one distance before the next
 
 
 class _Shared(dict[str, BaseDistribution]):
@@ -67,38 +67,71 @@ class _Storage(InMemoryStorage):
 class OptunaSampler:
     """One of Optuna's samplers behind the contract of `nas.samplers.base.Sampler`. Handles are Optuna's numbers."""
 
-    def __init__(self, name: str, space: Space, objectives: Sequence[Objective], seed: int) -> None:
-        self.name, self._space = name, space
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        objectives: Sequence[Objective],
+        seed: int,
+        metric_limits: Sequence[Limit] = (),
+    ) -> None:
+        """Raises: InputError for a sampler that does not suit the space or what is searched for."""
+        check(name, space, objectives, metric_limits)
+        self.name, self._space, self._seed, self._kind = name, space, seed, KINDS[name]
         self._rng = random.Random(seed)
         self._distributions = _Shared(
             {gene.path: _distribution(len(gene.options), gene.ordered) for gene in space.genes}
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = SAMPLERS[name](seed)
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage = _Storage()
-        self._study = optuna.create_study(
-            storage=self._storage,
-            sampler=sampler,
-            directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
-        )
-        optuna.logging.set_verbosity(verbosity)
+        with _quiet():
+            self._study = optuna.create_study(
+                storage=self._storage,
+                sampler=self._sampler(),
+                directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
+            )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._told, self._generation = 0, 0
+        self._known: set[Genome] = set()
+        self._refused: list[Genome] = []  # proposals since one was taken or something was told
+        self._repeats, self._relatives = 0, 0  # of those, the known ones; how many of their relatives were tried
+
+    def _sampler(self, earlier: Sequence[FrozenTrial] = ()) -> BaseSampler:
+        return self._kind.make(self._seed, earlier)
 
     def ask(self) -> Proposal:
         """A proposal, labelled "random" while the sampler still has too little to learn from."""
+        if self._kind.results is not None and self._told >= self._kind.results:
+            self.name, self._kind = "tpe", KINDS["tpe"]
+            self._study.sampler = self._sampler()
+        if self._stuck:
+            try:
+                return Proposal(self._relative(), self.name)
+            except SpaceError:  # without a legal neighbour
+                self._go_on()
         trial = self._study.ask(self._distributions)
         params = trial.params  # a deep copy at every look
         genome = tuple(int(params[gene.path]) for gene in self._space.genes)
-        origin = "random" if self._told < RANDOM_UNTIL[self.name] else self.name
+        origin = "random" if self._told < self._kind.startup else self.name
         return Proposal(genome, origin, trial.number)
+
+    @property
+    def _stuck(self) -> bool:
+        many = len(self._refused) >= self._kind.asks or self._repeats >= self._kind.repeats
+        return many and self._told >= self._kind.startup
+
+    def _relative(self) -> Genome:
+        """Of a refused proposal a mutant, the further away the more were tried. Raises: SpaceError."""
+        genome = self._refused[self._relatives % len(self._refused)]
+        for _ in range(1 + self._relatives // FURTHER):
+            genome = self._space.mutate(genome, self._rng)
+        self._relatives += 1
+        return genome
 
     def accept(self, proposal: Proposal, genome: Genome) -> int:
         """The same network as proposed keeps Optuna's trial; another becomes a trial of its own."""
         if self._space.canonical(proposal.genome) == genome and proposal.ticket is not None:
+            self._go_on()
+            self._known.add(genome)
             return proposal.ticket
         self.reject(proposal)
         return self.add(genome)
@@ -106,24 +139,36 @@ class OptunaSampler:
     def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:  # noqa: ARG002
         """Nothing is learnt; the trial is used again."""
         if proposal.ticket is not None:
-            self._storage.reject(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, proposal.ticket))
+            self._refused.append(proposal.genome)
+            self._repeats += self._space.canonical(proposal.genome) in self._known
+            self._storage.reject(self._trial_id(proposal.ticket))
+
+    def _go_on(self) -> None:
+        self._refused.clear()
+        self._repeats, self._relatives = 0, 0
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def see(self, handle: int, outcome: Outcome) -> None:
         """Nothing: Optuna's samplers take partial values for final ones."""
 
     def tell(self, handle: int, outcome: Outcome | None) -> None:
         """Pass on the values, or the failure; one that was stopped early counts as that."""
+        self._go_on()
         if outcome is None or outcome.fidelity < 1:
             self._study.tell(handle, state=TrialState.FAIL)
         else:
+            _constrain(self._storage.get_trial(self._trial_id(handle)), outcome)
             self._study.tell(handle, list(outcome.values))
             self._told += 1
 
     def add(self, genome: Genome) -> int:
-        """A running trial with these parameters; for NSGA-II a member of the generation under way."""
+        """A running trial with these parameters; for NSGA a member of the generation under way."""
+        self._go_on()
         number = self._insert(genome, TrialState.RUNNING, None)
         sampler = self._study.sampler
-        if isinstance(sampler, NSGAIISampler):
+        if isinstance(sampler, BaseGASampler):
             trial = self._storage.get_all_trials(self._study_id, deepcopy=False)[number]
             generation = sampler.get_trial_generation(self._study, trial)
             if generation != self._generation:  # its parents are looked for now: later Optuna recurses over them all
@@ -132,14 +177,20 @@ class OptunaSampler:
         return number
 
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
-        """Trials that are complete or failed from the start; for NSGA-II all of them are the first generation."""
+        """Complete or failed from the start: for NSGA the first generation, for CMA-ES what its first steps follow."""
         for genome, outcome in ended:
-            values = None if outcome is None or outcome.fidelity < 1 else outcome.values
-            self._insert(genome, TrialState.FAIL if values is None else TrialState.COMPLETE, values)
-            self._told += values is not None
+            told = outcome is not None and outcome.fidelity == 1
+            self._insert(genome, TrialState.COMPLETE if told else TrialState.FAIL, outcome if told else None)
+            self._told += told
+        if self.name == "cmaes":
+            complete = (TrialState.COMPLETE,)
+            with _quiet():
+                earlier = self._storage.get_all_trials(self._study_id, deepcopy=False, states=complete)
+                self._study.sampler = self._sampler(earlier)
 
-    def _insert(self, genome: Genome, state: TrialState, values: Sequence[float] | None) -> int:
+    def _insert(self, genome: Genome, state: TrialState, outcome: Outcome | None) -> int:
         """Give Optuna a trial as it is; returns its number."""
+        self._known.add(genome)
         filled = self._space.fill(genome, self._rng)
         now = datetime.datetime.now()  # noqa: DTZ005 - naive as Optuna's own
         trial = FrozenTrial(
@@ -147,7 +198,7 @@ class OptunaSampler:
             trial_id=-1,
             state=state,
             value=None,
-            values=values,
+            values=None if outcome is None else [float(value) for value in outcome.values],
             datetime_start=now,
             datetime_complete=now if state.is_finished() else None,
             params={gene.path: option for gene, option in zip(self._space.genes, filled, strict=True)},
@@ -156,8 +207,28 @@ class OptunaSampler:
             system_attrs=dict(FIRST_GENERATION) if state.is_finished() else {},
             intermediate_values={},
         )
+        if outcome is not None:
+            _constrain(trial, outcome)
         return self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, trial))
 
 
 def _distribution(options: int, ordered: bool) -> BaseDistribution:  # noqa: FBT001
     return IntDistribution(0, options - 1) if ordered else CategoricalDistribution(tuple(range(options)))
+
+
+def _constrain(trial: FrozenTrial, outcome: Outcome) -> None:
+    for index, excess in enumerate(outcome.excesses):
+        trial.set_constraint(str(index), excess)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's warnings of experiments and its log."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

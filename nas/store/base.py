@@ -124,6 +124,12 @@ class Store(Protocol):
     def record(self, space: Space, answers: Sequence[Answer]) -> None:
         """Write complete trials whose metrics are known from elsewhere. Raises: NumbersTaken, Away."""
 
+    def measured(self, digest: str) -> Metrics | None:
+        """What was measured of a network before training, in this study or on the same device; None when nothing."""
+
+    def keep_measured(self, digest: str, metrics: Metrics) -> None:
+        """Remember that."""
+
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
         """Metrics of a running trial after `step` epochs; a step that is told again is replaced."""
 
@@ -144,11 +150,14 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps nothing: the study lives as long as its process."""
+    """Keeps nothing on disk: the study lives as long as its process."""
 
     clean, pending, away_s = True, 0, None
     misfits: Mapping[int, str] = {}
     lost: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self._measured: dict[str, Metrics] = {}
 
     def load(self, pricing: Pricing) -> Sequence[Trial]:  # noqa: ARG002 - the signatures are the contract's
         """Nothing."""
@@ -170,6 +179,14 @@ class MemoryStore:
 
     def record(self, space: Space, answers: Sequence[Answer]) -> None:
         """Nothing."""
+
+    def measured(self, digest: str) -> Metrics | None:
+        """As long as the process lives."""
+        return self._measured.get(digest)
+
+    def keep_measured(self, digest: str, metrics: Metrics) -> None:
+        """As long as the process lives."""
+        self._measured[digest] = metrics
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
         """Nothing."""

@@ -11,14 +11,14 @@ from typing import Any
 import optuna
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Float, case, cast, delete, func, select, update
 
 from nas.errors import InputError
 from nas.objectives import objectives_from
 from nas.store import lease, tables
 from nas.store.database import connect, optuna_storage, quiet
 from nas.store.opening import sweep
-from nas.store.optuna_rows import STUDIES, TRIALS, VALUES
+from nas.store.optuna_rows import STUDIES, SYSTEM_ATTRS, TRIALS, VALUES
 from nas.store.reading import OURS, driver_of, locked_row, study_row
 from nas.store.trouble import translated
 
@@ -29,7 +29,8 @@ class Summary:
 
     Attributes:
         name, objectives: as it was made. counts: trials by Optuna's state, in lower case.
-        best: the best value of the first objective; None when no trial is complete. driver: who has it now, or None.
+        best: the best value of the first objective within the limits; None when there is none.
+        driver: who has it now, or None.
     """
 
     name: str
@@ -56,10 +57,15 @@ def _summary(connection: Connection, row: Any) -> Summary:
     counts = {found.state.name.lower(): found[1] for found in connection.execute(query)}
     objectives = objectives_from(json.loads(row["settings"])["objectives"])
     extreme = func.max if objectives[0].maximize else func.min
+    of_limit = SYSTEM_ATTRS.c.key.like("constraints:%")  # the only ones that are numbers for certain
+    over = select(SYSTEM_ATTRS.c.trial_id).where(
+        SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id,
+        case((of_limit, cast(SYSTEM_ATTRS.c.value_json, Float)), else_=0.0) > 0,
+    )
     values = (
         select(extreme(VALUES.c.value))
         .join(TRIALS)
-        .where(this, VALUES.c.objective == 0, TRIALS.c.state == TrialState.COMPLETE)
+        .where(this, VALUES.c.objective == 0, TRIALS.c.state == TrialState.COMPLETE, ~over.exists())
     )
     driver = driver_of(row)
     return Summary(

@@ -33,12 +33,13 @@ def open_study(
     objectives: Sequence[Objective],
     *,
     protocol: str = "",
+    measured_on: str = "",
 ) -> SqlStore:
     """The store of the study called `name`, made if need be, and this process as its driver.
 
     A study that Optuna made is taken over if its objectives are these and its trials are candidates of the space.
     `protocol` is the digest of data and training, which makes its evaluations comparable with those of other studies;
-    empty: with none.
+    empty: with none. `measured_on` is the device whose latencies are read and kept; empty: none are.
 
     Raises: InputError when the study exists with other settings (naming the fields that differ) or has a living
     driver (naming it), StoreError when the database cannot be used.
@@ -74,7 +75,17 @@ def open_study(
         finally:
             storage.engine.dispose()
     clean, batch = (True, 0) if found is None else (found["driver"] is None, found["written"])
-    return SqlStore(url, engine, study_id, objectives, holder=holder, batch=batch, clean=clean, protocol=protocol)
+    return SqlStore(
+        url,
+        engine,
+        study_id,
+        objectives,
+        holder=holder,
+        batch=batch,
+        clean=clean,
+        protocol=protocol,
+        measured_on=measured_on,
+    )
 
 
 def sweep(connection: Connection, new: int | None = None) -> None:

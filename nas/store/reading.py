@@ -11,7 +11,7 @@ from optuna.distributions import json_to_distribution
 from sqlalchemy import Connection, RowMapping, select
 
 from nas.errors import StoreError, unknown
-from nas.objectives import Objective, objectives_from
+from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.space import Space
 from nas.store import lease, tables
 from nas.store.database import connect
@@ -47,6 +47,11 @@ class StudyRecord:
     def objectives(self) -> tuple[Objective, ...]:
         """What it searches for."""
         return objectives_from(self.settings["objectives"])
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What its best keep."""
+        return limits_from(self.settings["limits"])
 
 
 def study_names(url: str) -> list[str]:

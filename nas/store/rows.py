@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Connection, Insert, RowMapping, bindparam, update
+from sqlalchemy import Connection, Insert, RowMapping, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nas.architecture import Architecture
@@ -104,10 +104,22 @@ def keep_candidates(connection: Connection, trials: Iterable[Trial]) -> None:
 
 
 @functools.cache
-def _insert_new(dialect: str) -> Insert:
-    """Candidates are told apart by their digest; the first body stays."""
+def _insert_new(dialect: str, table: Table = tables.architectures) -> Insert:
+    """Rows are told apart by their primary key; the first stays."""
     maker = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return maker(tables.architectures).on_conflict_do_nothing()
+    return maker(table).on_conflict_do_nothing()
+
+
+def read_measured(connection: Connection, device: str) -> dict[str, Mapping[str, float]]:
+    """What was measured on a device, by the digest of the network."""
+    found = connection.execute(select(tables.latencies).where(tables.latencies.c.device == device))
+    return {row.digest: json.loads(row.metrics) for row in found}
+
+
+def keep_measured(connection: Connection, digest: str, device: str, metrics: str) -> None:
+    """`metrics` as JSON."""
+    row = {"digest": digest, "device": device, "metrics": metrics, "measured": utc_now()}
+    connection.execute(_insert_new(connection.dialect.name, tables.latencies), row)
 
 
 def _body(candidate: Any) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, update
 
+from nas.checked import canonical_json
 from nas.errors import StoreError
 from nas.feasible import Pricing
 from nas.jobs import Metrics
@@ -47,6 +48,7 @@ class SqlStore:
         batch: int,
         clean: bool,
         protocol: str,
+        measured_on: str = "",
     ) -> None:
         """Use `nas.store.opening.open_study`, which makes the study or takes it over."""
         self.clean = clean
@@ -59,6 +61,7 @@ class SqlStore:
         self._columns: optuna_rows.Columns = {}
         self._known: tuple[str, ...] = ()
         self._overruled = dict[int, Trial]()
+        self._measured_on, self._measured = measured_on, dict[str, Metrics]()
         self._steps = dict[tuple[int, int], float]()  # intermediate values held back, by Optuna's id and epochs
         self._curves = dict[int, Trial]()
         self._written = time.monotonic()
@@ -88,6 +91,8 @@ class SqlStore:
             adopted, self.misfits = adopting.take_in(connection, self._study_id, ours, pricing, self._objectives)
             found[:] = sorted([*ours, *adopted], key=lambda pair: pair[1].number)
             self.lost = read_lost(connection, self._study_id)
+            if self._measured_on:
+                self._measured = rows.read_measured(connection, self._measured_on)
 
         self._outbox.write(step)
         self._trial_ids = {trial.number: trial_id for trial_id, trial in found}
@@ -99,6 +104,10 @@ class SqlStore:
         """None without a protocol."""
         with translated(self._url), self._engine.begin() as connection:
             return reusing.read_known(connection, self._study_id, self._protocol, stop)
+
+    def measured(self, digest: str) -> Metrics | None:
+        """From memory: what the table holds was read with the trials."""
+        return self._measured.get(digest)
 
     def wishes(self) -> Sequence[Wish]:
         """Looks only when the heart has seen some."""
@@ -139,6 +148,13 @@ class SqlStore:
         """Optuna shows it as failed."""
         trial_id = self._waiting[wish.number]
         self._outbox.add(lambda connection: optuna_rows.refuse_waiting(connection, trial_id, reason))
+
+    def keep_measured(self, digest: str, metrics: Metrics) -> None:
+        """With the next batch; nothing is written without a name of the device."""
+        self._measured[digest] = metrics
+        if self._measured_on:
+            row = digest, self._measured_on, canonical_json(dict(metrics))
+            self._outbox.add(lambda connection: rows.keep_measured(connection, *row))
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
         """The first objective as Optuna's intermediate value, where there is one objective and it was reported.
@@ -304,7 +320,8 @@ class SqlStore:
     def _theirs(self, connection: Connection, trial_id: int, trial: Trial) -> Trial:
         (foreign,) = adopting.read_foreign(connection, self._study_id, {trial_id})
         state, metrics, reason = adopting.outcome(foreign, self._objectives)
-        costs = {name: value for name, value in trial.metrics.items() if name in self._known}
+        known = {*self._known, *self._measured.get(trial.digest, ())}
+        costs = {name: value for name, value in trial.metrics.items() if name in known}
         return dataclasses.replace(
             trial, state=state, metrics={**costs, **metrics}, reason=reason, source=Source.ADOPTED
         )

@@ -43,6 +43,15 @@ trials = Table(
     Index("nas_trials_study", "study_id", "number"),
 )
 
+latencies = Table(
+    "nas_latencies",
+    metadata,
+    Column("digest", String(32), primary_key=True),
+    Column("device", String(255), primary_key=True),  # and all else that a measurement depends on
+    Column("metrics", Text, nullable=False),  # JSON
+    Column("measured", DateTime, nullable=False),  # UTC
+)
+
 evaluations = Table(
     "nas_evaluations",
     metadata,

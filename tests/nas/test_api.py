@@ -71,7 +71,7 @@ def test_a_report_may_be_called_and_the_budget_names_a_directory_that_exists(lay
         ({"objectives": {}}, "no objective: at least one is needed"),
         ({"objectives": {"accuracy": "up"}}, "objective 'accuracy:up': NAME:max or NAME:min is expected"),
         ({"objectives": ["a:max", "a:min"]}, "an objective is named twice in a:max, a:min"),
-        ({"constraints": {"params": "<= 2e6"}}, "'params' is no cost known before training; known: macs"),
+        ({"constraints": {"mac": "<= 9"}}, "limit 'mac<=9': did you mean 'macs'. Known before training: macs"),
         ({"constraints": {"macs": "about 3"}}, "limit 'about 3': NAME<=NUMBER"),
         ({"constraints": {"macs": "<= -1"}}, r"no architecture found within macs<=-1; the nearest has macs=0"),
         ({"trials": 0}, "trials 0: at least 1 is needed"),

@@ -6,8 +6,8 @@ import pytest
 
 from nas.jobs import Budget
 from nas.keeping import BEST, Keeper
-from nas.objectives import objectives_from
-from nas.study import pareto, ranked
+from nas.objectives import limits_from, objectives_from
+from nas.ranking import pareto, ranked, violation
 from nas.trial import State, Trial
 
 
@@ -45,3 +45,21 @@ def test_what_a_study_left_is_taken_again_without_harm(tmp_path):
         keeper.take(trial)
 
     assert {int(path.name) for path in tmp_path.iterdir()} == {4, 5, 6, 7, 8}
+
+
+@pytest.mark.parametrize("goals", [["accuracy:max"], ["accuracy:max", "macs:min"]])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_over_a_limit_stays_only_while_nothing_is_within(tmp_path, goals, seed):
+    rng, objectives, limits, trials = random.Random(seed), objectives_from(goals), limits_from(["loss<=1"]), []
+    keeper = Keeper(tmp_path, objectives, limits)
+
+    for number in range(40):
+        (tmp_path / str(number)).mkdir()
+        values = {objective.name: rng.choice([1.0, 2.0, rng.random()]) for objective in objectives}
+        trials.append(ended(number, {**values, "loss": rng.uniform(1.1, 2) if number < 15 else rng.uniform(0, 2)}))
+        keeper.take(trials[-1])
+
+        within = ranked(trials, objectives, limits)
+        order = sorted(trials, key=lambda trial: (violation(trial, limits), trial.number))
+        kept = [*within[:BEST], *pareto(trials, objectives, limits)] if within else order[:BEST]
+        assert {int(path.name) for path in tmp_path.iterdir()} == {trial.number for trial in kept}

@@ -52,14 +52,25 @@ def upgrade_to(url, revision):
 
 @pytest.fixture
 def old(database, tmp_path):
-    """The kept database of the first schema; on PostgreSQL, its rows in tables made there."""
+    """The kept database of the first schema."""
+    return placed(database, tmp_path, "0001")
+
+
+@pytest.fixture
+def second(database, tmp_path):
+    """The kept database of the second schema."""
+    return placed(database, tmp_path, "0002")
+
+
+def placed(database, tmp_path, revision):
+    """A kept database file; on PostgreSQL, its rows in tables made there."""
     kept = tmp_path / "kept.db"
-    shutil.copyfile(SCHEMAS / "0001.db", kept)
+    shutil.copyfile(SCHEMAS / f"{revision}.db", kept)
     if database.startswith("sqlite"):
         kept.rename(tmp_path / "nas.db")
         return database
     optuna_storage(database).engine.dispose()
-    upgrade_to(database, "0001")
+    upgrade_to(database, revision)
     source, target = sqlalchemy.create_engine(f"sqlite:///{kept}"), sqlalchemy.create_engine(database)
     ours = sqlalchemy.MetaData()
     ours.reflect(target, only=lambda name, _: name.startswith("nas_") and name != schema.VERSION_TABLE)
@@ -155,6 +166,25 @@ def test_a_study_of_the_first_schema_that_optuna_deleted_is_gone_after_the_migra
 
     assert [trial.number for trial in result.trials] == [0, 1]
     assert examine(old, "own").findings == ()
+
+
+def test_a_database_of_the_second_schema_keeps_every_row_and_its_studies_are_gone_on_with(second, layers, tmp_path):
+    before = contents(second)
+
+    connect(second, create=False).dispose()
+    after = contents(second)
+
+    assert after.pop("nas_latencies") == []
+    assert after.pop(schema.VERSION_TABLE) == [repr((schema.known()[-1],))]
+    assert after == {name: rows for name, rows in before.items() if name != schema.VERSION_TABLE}
+    started = read_study(second, "own").trials
+    result = go_on(second, layers, tmp_path, trials=12)
+    assert result.trials[:6] == started[:6]
+    assert (started[6].state, result.trials[6].genome) == (State.RUNNING, started[6].genome)
+    assert {trial.state for trial in result.trials[6:]} == {State.COMPLETE}
+    assert [trial.number for trial in loaded(second, "own").trials] == list(range(12))
+    assert examine(second, "own").findings == ()
+    assert examine(second, "digits").findings == ()
 
 
 # -- the schema itself -------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class Stubborn:
     def accept(self, proposal, genome):
         return self.add(genome)
 
-    def reject(self, proposal):
+    def reject(self, proposal, excesses=()):
         pass
 
     def add(self, genome):

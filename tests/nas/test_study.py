@@ -7,9 +7,10 @@ from nas import Space, one_of
 from nas.feasible import Pricing
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
+from nas.ranking import pareto, ranked
 from nas.samplers import NAMES, make_sampler
 from nas.store.base import MemoryStore
-from nas.study import Plan, Study, pareto, ranked
+from nas.study import Plan, Study
 from nas.trial import State
 
 

@@ -125,8 +125,8 @@ BAD = [
     ),
     (["search", "--limit", "params<2e6"], "limit 'params<2e6': NAME<=NUMBER or NAME>=NUMBER is expected"),
     (
-        ["search", "--limit", "accuracy>=0.9"],
-        "'accuracy' is no cost known before training; known: params, macs, activation_bytes",
+        ["search", "--limit", "acuracy>=0.9"],
+        "limit 'acuracy>=0.9': the built-in training measures accuracy, loss, params, macs, activation_bytes",
     ),
     (["search", "--limit", "params<=100"], "no architecture found within params<=100; the nearest has params="),
     (["search", "--gpus-per-trial", "1"], "--gpus-per-trial 1: this machine has 0 GPU(s)"),
