@@ -19,7 +19,7 @@ from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
-POPULATION = 30  # latest results that may become parents; so many random ones come first
+POPULATION = 20  # latest results that may become parents; so many random ones come first
 TOURNAMENT = 8
 CROSSOVER = 0.2  # share of children of two parents
 TWICE = 0.25  # share of children that are mutated a second time

@@ -38,14 +38,15 @@ def run_all(study):
     return jobs
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", [name for name in NAMES if name != "cmaes"])  # that is for numbers only
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
 def test_no_network_is_evaluated_twice_and_none_over_a_limit(layers, tmp_path, sampler, goals):
-    study = make(layers, tmp_path, trials=25, sampler=sampler, limits=["macs<=10"], goals=goals)
+    trials = 15 if sampler == "gp" else 25  # after ten, a proposal takes a good part of a second
+    study = make(layers, tmp_path, trials=trials, sampler=sampler, limits=["macs<=10"], goals=goals)
 
     run_all(study)
 
-    assert len({trial.digest for trial in study.trials.values()}) == 25
+    assert len({trial.digest for trial in study.trials.values()}) == trials
     assert all(trial.metrics["macs"] <= 10 for trial in study.trials.values())
 
 
