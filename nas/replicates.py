@@ -79,7 +79,7 @@ def best_few(
     top: int,
     limits: Sequence[Limit] = (),
 ) -> list[Trial]:
-    """Up to `top` complete trials within the limits, best by `judge` first; of several objectives those of the front."""
+    """Up to `top` complete trials within the limits, best by `judge` first; with several objectives of the front."""
     found = (pareto if len(objectives) > 1 else ranked)(trials, objectives, limits)
     return sorted(found, key=lambda trial: judge.loss(trial.metrics))[:top]  # stable: ties stay as they were
 

@@ -8,8 +8,8 @@ from typing import Any
 from nas.config import SearchConfig
 from nas.errors import InputError
 from nas.history import History, scale_of
-from nas.store.reading import read_study
 from nas.ranking import ranked
+from nas.store.reading import read_study
 from nas.trial import Trial
 from runners.job_setup import Setup
 from runners.tables import quantity
