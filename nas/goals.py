@@ -58,7 +58,13 @@ class Goals:
             metrics, fidelity = {**trial.curve[step], **metrics}, step / trial.budget.stop
         if self.missing(metrics):
             return None
-        return Outcome(self.values(metrics), [limit.excess(metrics) for limit in self.metric_limits], fidelity)
+        on_the_way = ((step / trial.budget.stop, {**seen, **trial.metrics}) for step, seen in trial.curve.items())
+        earlier = {
+            share: self.values(seen)
+            for share, seen in on_the_way
+            if 0 < share < fidelity and all(goal.name in seen for goal in self.objectives)
+        }
+        return Outcome(self.values(metrics), [limit.excess(metrics) for limit in self.metric_limits], fidelity, earlier)
 
 
 def split(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from nas.space import Genome
@@ -29,11 +29,13 @@ class Outcome:
         values: of the objectives, in their order.
         excesses: how far over each limit on what is measured it is (0 or less: within), in the order of those limits.
         fidelity: the share of the full budget that was spent, above 0 and up to 1.
+        earlier: values of the objectives at lower fidelities on the way, by fidelity.
     """
 
     values: Sequence[float]
     excesses: Sequence[float] = ()
     fidelity: float = 1.0
+    earlier: Mapping[float, Sequence[float]] = dataclasses.field(default_factory=dict)
 
 
 class Sampler(Protocol):

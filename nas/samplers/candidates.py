@@ -14,7 +14,9 @@ from nas.samplers.features import Array, Encoder
 from nas.samplers.gaussian import Columns
 from nas.space import Genome
 
-SURVEY = 256  # candidates drawn at first; they also tell the scale of the known costs
+SURVEY = 1000  # candidates drawn at first
+SCALE = 256  # candidates that tell the scale of the known costs
+RARE = 0.05  # of the candidates drawn that shall be of use
 MOST = 1500  # candidates kept, before the least promising are dropped
 KEPT = 1000
 
@@ -41,6 +43,7 @@ class Candidates:
         self._encoder = Encoder(self._space)
         self._seen: set[Genome] = set()
         self._scale: tuple[Array, Array] | None = None
+        self._surveyed = False
         sample = self._encoder.rows([self._space.sample(random.Random(0))])
         known = sample.shape[1] + len(pricing.known)
         self.columns = Columns(self._encoder.width, sample.shape[1], known)
@@ -52,9 +55,17 @@ class Candidates:
 
     def survey(self) -> None:
         """Fill the reserve with candidates from anywhere, once."""
-        if self._scale is None:
-            self._measure()
-            self.grow(self._space.sample(self._rng) for _ in range(SURVEY))
+        if not self._surveyed:
+            self._surveyed = True
+            self.grow_anywhere(SURVEY)
+
+    def grow_anywhere(self, count: int) -> None:
+        """Take up what is new of `count` candidates drawn; where hardly one keeps the limits, some that do as well."""
+        before = len(self.reserve)
+        self.grow(self.draw() for _ in range(count))
+        if len(self.reserve) - before < RARE * count and self._pricing.limits:
+            within = (self._pricing.draw(self._rng) for _ in range(round(RARE * count)))
+            self.grow(priced.genome for priced in within if priced is not None)
 
     def draw(self) -> Genome:
         """A legal genome from anywhere."""
@@ -87,36 +98,36 @@ class Candidates:
         for candidate in self._made(list(new.items())):
             self.reserve[candidate.genome] = candidate
 
-    def of(self, genome: Genome) -> Candidate:
-        """Of a legal genome, seen or not, within the limits or not."""
-        if genome in self.reserve:
-            return self.reserve[genome]
-        self._measure()
-        return self._made([(genome, self._pricing.price(genome).costs)])[0]
+    def of(self, genomes: Sequence[Genome]) -> list[Candidate]:
+        """Of legal genomes, seen or not, within the limits or not."""
+        canonical = [self._space.canonical(genome) for genome in genomes]
+        new = list(dict.fromkeys(genome for genome in canonical if genome not in self.reserve))
+        made = self._made([(genome, self._pricing.price(genome).costs) for genome in new])
+        found = dict(zip(new, made, strict=True))
+        return [self.reserve.get(genome) or found[genome] for genome in canonical]
 
-    def cut(self, rated: Mapping[Genome, float]) -> None:
-        """Drop the least promising when there are too many."""
+    def cut(self, ordered: Sequence[Genome]) -> None:
+        """Drop the last of them when there are too many."""
         if len(self.reserve) > MOST:
-            best = sorted(rated, key=lambda genome: -rated[genome])[:KEPT]
-            self.reserve = {genome: self.reserve[genome] for genome in best if genome in self.reserve}
+            self.reserve = {genome: self.reserve[genome] for genome in ordered[:KEPT]}
 
-    def _measure(self) -> None:
-        """The scale of the known costs, from what the space holds: the same in every run."""
-        if self._scale is not None:
-            return
+    def _measured(self) -> tuple[Array, Array]:
+        """Mean and spread of the known costs in the space: the same in every run."""
         rng = random.Random(0)
-        drawn = [self._pricing.price(self._space.sample(rng), check=False) for _ in range(SURVEY)]
+        drawn = [self._pricing.price(self._space.sample(rng), check=False) for _ in range(SCALE)]
         table = np.array([self._logarithms(priced.costs) for priced in drawn])
         spread = table.std(0)
-        self._scale = table.mean(0), np.where(spread > 0, spread, 1.0) * np.sqrt(max(1, table.shape[1]))
+        return table.mean(0), np.where(spread > 0, spread, 1.0) * np.sqrt(max(1, table.shape[1]))
 
     def _logarithms(self, costs: Mapping[str, float]) -> list[float]:
         """Costs span orders of magnitude."""
         return [float(np.log(max(costs[name], 1e-9))) for name in self._pricing.known]
 
     def _made(self, found: Sequence[tuple[Genome, Mapping[str, float]]]) -> list[Candidate]:
-        if not found or self._scale is None:
+        if not found:
             return []
+        if self._scale is None:
+            self._scale = self._measured()
         rows = self._encoder.rows([genome for genome, _ in found])
         costs = np.array([self._logarithms(costs) for _, costs in found]).reshape(len(found), -1)
         rows = np.hstack([rows, (costs - self._scale[0]) / self._scale[1], np.ones((len(found), 1))])

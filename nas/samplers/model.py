@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from nas.samplers.features import Array
@@ -34,7 +35,7 @@ class Model:
 
     def predict(self, data: Data, running: Array, asked: Array) -> tuple[Array, Array]:
         """Mean and deviation of the loss of `asked` (m, d); what runs (r, d) is believed to give what is expected."""
-        losses = winsorised(data.losses)
+        losses = data.losses
         due = len(losses) >= REFIT * self._fitted
         trend, expected = self._trend(data.rows, losses, asked, due=due)
         kept = subset(losses)
@@ -64,7 +65,7 @@ def winsorised(losses: Array) -> Array:
     return np.asarray(np.minimum(losses, max(high, middle + FAR * (middle - low)) + 1e-12))
 
 
-def subset(losses: Array) -> Array:
+def subset(losses: Array) -> NDArray[np.intp]:
     """Indices of at most MOST results: the best half, and every so-many-th of the others."""
     if len(losses) <= MOST:
         return np.arange(len(losses))
