@@ -19,6 +19,7 @@ DRAWS = 8  # candidates drawn within the limits until one is new
 MEASURED = 20  # candidates measured on the way down from what is over a limit on that
 CHILDREN = 12  # mutants of which the smallest is measured
 LAST = 100  # candidates measured before a space that is searched through is called exhausted
+PATIENCE = 30_000  # candidates drawn from a larger space before it is called exhausted
 ENUMERABLE = 100_000  # spaces of as many genomes, legal or not, are searched through before they are called exhausted
 
 
@@ -167,7 +168,7 @@ class Proposer:
 
     def _walked(self, start: Priced | None) -> Priced | None:
         """From there (or a random candidate), a new one within the limits."""
-        here = start or self._pricing.price(self._space.sample(self._rng))
+        here = start or self._anywhere()
         return self._checked(self._pricing.walk_down(here, self._rng, self._fresh))
 
     def _drawn(self) -> Priced | None:
@@ -188,15 +189,18 @@ class Proposer:
         return None if measured.excess else measured
 
     def _enumerated(self) -> Priced | None:
-        left = (priced for priced in self._everything if priced.excess == 0 and self._fresh(priced))
+        small = self._space.root.count <= ENUMERABLE
+        source = self._everything if small else (self._anywhere() for _ in range(PATIENCE))
+        left = (priced for priced in source if priced.excess == 0 and self._fresh(priced))
         return next((checked for priced in islice(left, LAST) if (checked := self._checked(priced))), None)
 
     @cached_property
     def _everything(self) -> Iterator[Priced]:
         """What was not looked at yet; what was passed over once will not do later either."""
-        if self._space.root.count > ENUMERABLE:
-            return iter(())
         return (self._pricing.price(genome) for genome in self._space)
+
+    def _anywhere(self) -> Priced:
+        return self._pricing.price(self._space.sample(self._rng))
 
     def _unseen(self, priced: Priced) -> bool:
         return self._space.identity(priced.candidate) not in self._seen
