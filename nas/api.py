@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from nas.checked import canonical_json, digest
 from nas.errors import InputError, StoreError, unknown
-from nas.feasible import Costs, Pricing
+from nas.feasible import Costs, Pricing, Scores
 from nas.front import check_packages
 from nas.goals import split
 from nas.jobs import Evaluate
@@ -103,6 +103,7 @@ def search(
     costs: Costs | None = None,
     constraints: Mapping[str, str] | Sequence[str] | None = None,
     measure: Measure | None = None,
+    scores: Scores | None = None,
     trials: int = 100,
     sampler: str = "auto",
     storage: str | None = "sqlite:///nas.db",
@@ -134,6 +135,8 @@ def search(
             that is no cost is a metric of `evaluate`, and what breaks its limit is never among the best.
         measure: what needs no training but takes seconds, as a latency: done in this process for candidates that are
             about to be evaluated, after the limits on `costs`; what breaks a limit on it is never evaluated.
+        scores: what may hint at the metrics without training, as zero-cost scores do; asked for a few candidates a
+            trial, in this process. "auto" learns what they are worth.
         trials: how many the study shall have in all; a study that has some goes on to that number.
         sampler: "auto", "evolution", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "brute-force" for up to 100,000
             combinations, or "cmaes" for spaces of numbers (needs the package cmaes).
@@ -186,7 +189,7 @@ def search(
     pricing = Pricing(space, costs, known_limits)
     if known_limits:
         pricing.require_feasible(seed)
-    proposer = make_sampler(sampler, space, goals, seed, pricing=pricing, metric_limits=metric_limits)
+    proposer = make_sampler(sampler, space, goals, seed, pricing=pricing, metric_limits=metric_limits, scores=scores)
     starts = [starting_point(pricing, candidate).genome for candidate in start]
     where = measure.where if measure else ""
     facts = _facts(goals, limits, epochs, settings or {}, where)

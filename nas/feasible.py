@@ -14,6 +14,10 @@ from nas.rare import Rare
 from nas.space import Genome, Space
 
 Costs = Callable[[Any], Mapping[str, float]]
+"""From a candidate to what it is known to cost: exact, and cheap to ask for."""
+
+Scores = Callable[[Any], Mapping[str, float]]
+"""From a candidate to scores of it untrained, too slow to ask for all; one that it cannot have is left out."""
 
 DRAWS = 256  # candidates drawn for an estimate or as starting points
 STEPS = 400  # mutations tried on the way down

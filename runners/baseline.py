@@ -43,7 +43,8 @@ class Comparison:
 def random_search(setup: Setup) -> Setup:
     """The same search by the random sampler, with a seed of its own and nothing told beforehand."""
     changes = {"sampler": "random", "seed": setup.config.seed + 1, "reuse": False, "proxies": []}
-    return dataclasses.replace(setup, study=setup.study + BASELINE, config=setup.config.model_copy(update=changes))
+    config = setup.config.model_copy(update=changes)
+    return dataclasses.replace(setup, study=setup.study + BASELINE, config=config, scores=None)
 
 
 def check(config: SearchConfig) -> None:

@@ -115,7 +115,8 @@ def search(
     start: Annotated[
         list[str] | None,
         typer.Option(
-            help="Architecture to try first, a published name or FILE.json; scaled into the space and the limits"
+            help="Architecture to try first, a published name or FILE.json; scaled into the space and the limits. "
+            "Without it, auto begins with published families; none: with nothing"
         ),
     ] = None,
     reuse: Annotated[

@@ -186,6 +186,7 @@ def _theirs(setup: Setup, record: StudyRecord) -> Setup:
         settings={"confirms": record.name, "data": record.settings.get("data"), "of": dict(record.settings)},
         protocol={"replicates": True, **setup.protocol},
         training=None,
+        scores=None,
         config=setup.config.model_copy(update={"sampler": "random", "limits": [], "seed": FIRST_SEED}),
     )
 

@@ -20,13 +20,12 @@ from nas.config import SearchConfig
 from nas.costs import COSTS, cost
 from nas.data import ImageData, load
 from nas.errors import ArchitectureError, InputError, NasError
-from nas.feasible import Costs, Pricing
+from nas.feasible import Costs, Pricing, Scores
 from nas.goals import split
 from nas.jobs import Evaluate
 from nas.measuring import LATENCY, Measure
 from nas.nearest import starting_point
 from nas.objectives import limits_from, objectives_from
-from nas.proxies import Scores
 from nas.proxies.in_search import ProxyScores
 from nas.recipe import Recipe
 from nas.space import Space
@@ -152,28 +151,36 @@ def _check_names(config: SearchConfig) -> None:
 def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
     """The candidates named by `start` (zoo names, architecture files), scaled into the space and the limits.
 
-    `say` is told of what had to be scaled. Raises: InputError.
+    Where none is named, the default sampler begins with published networks of the families that the space holds, as far
+    as they come within the limits; "none" names none. `say` is told of what had to be scaled. Raises: InputError.
     """
-    config, found = setup.config, []
-    if not config.start:
+    config = setup.config
+    if config.start == ["none"]:
         return []
-    pricing = pricing_of(setup)
+    pricing, found = pricing_of(setup), list[Any]()
     for name in config.start:
-        architecture = read_architecture(name)
-        with suppress(ArchitectureError):  # what does not take this size is scaled to it
-            architecture = architecture.at(
-                setup.training.data.resolution if setup.training else architecture.resolution
-            )
         try:
-            point = starting_point(pricing, architecture)
+            found.append(_start(setup, pricing, name, say))
         except InputError as error:
             raise InputError(f"--start {name}: {error}") from error
-        found.append(setup.space.decode(point.genome))
-        if not point.exact:
-            scales, network = f"width x{point.width:.2g}, depth x{point.depth:.2g}", found[-1]
-            shown = short_architecture(network) if isinstance(network, Architecture) else str(network)
-            say(f"start {name}: a point of {config.space} like it takes its place ({scales}): {shown}")
+    if not config.start and config.sampler == "auto" and setup.training is not None:
+        for name in search_spaces.STARTS.get(config.space, ()):
+            with suppress(InputError):  # no scale of it is within the limits
+                found.append(_start(setup, pricing, name, say))
     return found
+
+
+def _start(setup: Setup, pricing: Pricing, name: str, say: Callable[[str], None]) -> Any:
+    architecture = read_architecture(name)
+    with suppress(ArchitectureError):  # what does not take this size is scaled to it
+        architecture = architecture.at(setup.training.data.resolution if setup.training else architecture.resolution)
+    point = starting_point(pricing, architecture)
+    network = setup.space.decode(point.genome)
+    if not point.exact:
+        scales = f"width x{point.width:.2g}, depth x{point.depth:.2g}"
+        shown = short_architecture(network) if isinstance(network, Architecture) else str(network)
+        say(f"start {name}: a point of {setup.config.space} like it takes its place ({scales}): {shown}")
+    return network
 
 
 def read_architecture(name: str) -> Architecture:

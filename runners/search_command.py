@@ -120,6 +120,7 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             costs=setup.costs,
             constraints=config.limits,
             measure=latency_of(setup, device),
+            scores=setup.scores,
             trials=config.trials,
             sampler=config.sampler,
             storage=url,
@@ -168,7 +169,7 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
     config = setup.config.model_copy(
         update={"trials": len(members), "timeout": None, "reuse": False, "limits": [*map(str, limits)]}
     )
-    theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config)
+    theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config, scores=None)
     return carry_out(theirs, url, gpus, err, list(members.values()))
 
 

@@ -15,6 +15,14 @@ SPACES: dict[str, Callable[[int], Space]] = {
     "isotropic": isotropic.space,
 }
 
+STARTS: dict[str, tuple[str, ...]] = {
+    "metaformer": ("poolformer-s12", "convformer-s18", "caformer-s18"),
+    "cvt": ("cvt-13",),
+    "cvt13-nas": ("cvt-13", "cvt-13-nas"),
+    "isotropic": ("convmixer-256-8-cifar10", "mixer-s16", "gmlp-ti16", "resmlp-s12", "deit-tiny"),
+}
+"""A published network of each family that a space holds: where a search begins, scaled into the budget."""
+
 
 def get(name: str, resolution: int) -> Space:
     """A space by name for square inputs of side `resolution`. Raises: InputError."""
@@ -28,4 +36,4 @@ def get(name: str, resolution: int) -> Space:
         raise InputError(f"the space {name!r} does not take {resolution} pixels: {error}") from error
 
 
-__all__ = ["SPACES", "get"]
+__all__ = ["SPACES", "STARTS", "get"]

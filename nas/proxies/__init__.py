@@ -8,7 +8,7 @@ All networks start on one footing: see `levelled.build_levelled`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, unknown
@@ -30,9 +30,6 @@ PROXIES: Mapping[str, str] = {
     "expressivity": "entropy of the spectrum of every block's features; defined for all mixers, meant for attention",
 }
 
-Scores = Callable[[Any], Mapping[str, float]]
-"""From a candidate to scores by name; a score that a candidate cannot have is left out."""
-
 _HOMES = {
     "ProxyScores": "nas.proxies.in_search",
     "Scored": "nas.proxies.scoring",
@@ -46,7 +43,6 @@ __all__ = [
     "PROXIES",
     "ProxyScores",
     "Scored",
-    "Scores",
     "chosen",
     "examine",
     "score",

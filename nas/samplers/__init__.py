@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.errors import unknown
-from nas.feasible import Pricing
+from nas.feasible import Pricing, Scores
 from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal, Sampler
 from nas.space import Space
@@ -23,8 +23,11 @@ def make_sampler(
     *,
     pricing: Pricing | None = None,
     metric_limits: Sequence[Limit] = (),
+    scores: Scores | None = None,
 ) -> Sampler:
     """A sampler by name; what is known before training and what is limited comes from `pricing`.
+
+    `scores` of a candidate, known without training but slow, are for "auto".
 
     Raises: InputError for an unknown name, or one that does not suit the space.
     """
@@ -41,7 +44,7 @@ def make_sampler(
     if name == "auto":
         from nas.samplers.surrogate import SurrogateSampler
 
-        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits)
+        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, scores)
     if name == "qmc":
         from nas.samplers.qmc import QmcSampler
 

@@ -67,9 +67,10 @@ class Evidence:
         """Indices of the limits that something was over: one that all keep teaches nothing."""
         return [index for index, known in enumerate(self._over) if any(excess > 0 for _, excess in known)]
 
-    def losses(self) -> Array:
-        """(n, k) of the results."""
-        return np.array([losses for _, losses in self.results]).reshape(-1, len(self._signs))
+    def losses(self, *, within: bool = False) -> Array:
+        """(n, k) of the results, or of those `within` the limits."""
+        pairs = zip(self.results, self.feasible, strict=True)
+        return np.array([losses for (_, losses), keeps in pairs if keeps or not within]).reshape(-1, len(self._signs))
 
     def objective(self, column: int, row: Row) -> Data:
         """Results, and beginnings brought to the scale of results."""

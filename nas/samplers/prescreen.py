@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from nas.feasible import Scores
 from nas.objectives import Objective
 from nas.samplers.candidates import Candidate
 from nas.samplers.evidence import Evidence
@@ -22,7 +22,7 @@ class Prescreen:
     def __init__(
         self,
         space: Space,
-        scores: Callable[[Any], Mapping[str, float]],
+        scores: Scores,
         columns: Columns,
         objectives: Sequence[Objective],
         known: Collection[str],

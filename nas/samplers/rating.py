@@ -63,19 +63,13 @@ class Rating:
             chance *= ndtr(-mean / std)
         if self._evidence.limits and not any(self._evidence.feasible):
             return chance
-        if len(self._objectives) == 1 and believed:
-            gain = self._improvement(*believed[0], count)
-        else:
-            gain = self._volume(everything, believed, count)
+        alone = len(self._objectives) == 1 and believed
+        gain: Array = self._improvement(*believed[0], count) if alone else self._volume(everything, believed, count)
         doubt = sum((std[:count] / (std[:count].max() or 1.0) for _, std in believed.values()), np.zeros(count))
         return np.asarray((gain / (gain.max() or 1.0) + CURIOUS * doubt) * chance)
 
-    def _kept(self) -> Array:
-        """Losses (n, k) of the results within the limits."""
-        return self._evidence.losses()[np.array(self._evidence.feasible, dtype=bool)]
-
     def _improvement(self, mean: Array, std: Array, count: int) -> Array:
-        best = float(min(self._kept().min(initial=math.inf), mean[count:].min(initial=math.inf)))
+        best = float(min(self._evidence.losses(within=True).min(initial=math.inf), mean[count:].min(initial=math.inf)))
         gain: Array = expected_improvement(best, mean[:count], std[:count])
         return gain
 
@@ -88,7 +82,7 @@ class Rating:
         for column, (mean, std) in believed.items():
             quantiles = QUANTILES if len(believed) == 1 else shuffled.permutation(QUANTILES)
             draws[:, :, column] = mean + std * quantiles[:, None]
-        so_far = np.vstack([self._kept(), draws[:, count:].mean(0)])
+        so_far = np.vstack([self._evidence.losses(within=True), draws[:, count:].mean(0)])
         around = np.vstack([so_far, draws.mean(0)])
         low, high = around.min(0), around.max(0)
         for column in believed:

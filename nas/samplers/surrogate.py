@@ -9,12 +9,11 @@ what the model expects of it, and each limit on what is measured with the chance
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from nas.feasible import Pricing
+from nas.feasible import Pricing, Scores
 from nas.objectives import Limit, Objective, front
 from nas.samplers.base import Outcome, Proposal
 from nas.samplers.candidates import Candidate, Candidates
@@ -28,8 +27,6 @@ FRESH = 200  # candidates made for a proposal
 GLOBAL = 0.5  # share of them from anywhere
 PARENTS = 12  # of the front and the best behind it, and as many of the most promising
 SHORT = 8  # of the most promising, those that are scored
-
-Scores = Callable[[Any], Mapping[str, float]]
 
 
 class SurrogateSampler:
