@@ -25,12 +25,13 @@ def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
     survey = pricing.require_feasible(config.seed)
     err = Console(stderr=True)
     starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
-    times = _times(setup, setup.training, pricing) if setup.training is not None else {}
+    times = _times(setup, setup.training, pricing, survey) if setup.training is not None else {}
     if as_json:
         sys.stdout.write(json.dumps(_facts(setup, survey) | times) + "\n")
         return 0
     out.print(f"space {config.space}: {len(setup.space)} genes, {setup.space.count()} architectures", highlight=False)
-    share = f"{survey.share:.1%} of a sample" if survey.share else "none of a sample, but some were found"
+    rare = f"about 1 in {max(1, round(1 / survey.estimate)):.2g} of the space" if survey.estimate else "some were found"
+    share = f"{survey.share:.1%} of a sample" if survey.share else f"none of a sample; {rare}"
     known = [str(limit) for limit in pricing.limits]
     if known or not config.limits:
         out.print(f"within {', '.join(known)}: {share}" if known else "no limits", highlight=False)
@@ -58,12 +59,13 @@ def _facts(setup: Setup, survey: Feasibility) -> dict[str, Any]:
         "candidates": count.value,
         "exact": count.exact,
         "feasible_share": survey.share,
+        "feasible_estimate": survey.estimate,
         "ranges": {name: list(values) for name, values in survey.ranges.items()},
         "trials": setup.config.trials,
     }
 
 
-def _times(setup: Setup, training: Training, pricing: Pricing) -> dict[str, float]:
+def _times(setup: Setup, training: Training, pricing: Pricing, survey: Feasibility) -> dict[str, float]:
     import torch
 
     from nas.training import seconds_per_epoch
@@ -74,8 +76,7 @@ def _times(setup: Setup, training: Training, pricing: Pricing) -> dict[str, floa
     rng, seconds = random.Random(setup.config.seed), []
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for _ in range(TIMED):
-        start = pricing.price(setup.space.sample(rng))
-        network = pricing.walk_down(start, rng, lambda _: True).candidate
-        seconds.append(seconds_per_epoch(network, training.data, training.recipe, device) * training.recipe.epochs)
-    trial = statistics.median(seconds)
+        found = pricing.draw(rng) or survey.nearest
+        seconds.append(seconds_per_epoch(found.candidate, training.data, training.recipe, device))
+    trial = statistics.median(seconds) * training.recipe.epochs
     return {"trial_seconds": trial, "workers": workers, "search_seconds": trial * setup.config.trials / workers}
