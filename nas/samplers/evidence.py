@@ -51,7 +51,8 @@ class Evidence:
             return
         self.results.append((candidate, self._losses(outcome.values)))
         self.feasible.append(all(excess <= 0 for excess in outcome.excesses))
-        self._early.append({share: self._losses(values) for share, values in outcome.earlier.items()})
+        on_the_way = ((share, self._losses(values)) for share, values in outcome.earlier.items())
+        self._early.append({share: losses for share, losses in on_the_way if np.isfinite(losses).all()})
         self.measured(candidate, outcome.excesses)
 
     def measured(self, candidate: Candidate, excesses: Sequence[float]) -> None:
@@ -100,7 +101,7 @@ class Evidence:
                 for (candidate, final), early in zip(self.results, self._early, strict=True)
                 if share in early
             ][-BEGUN:]
-            if len(ends) < PAIRS:
+            if len(ends) < PAIRS or len({early for _, early, _ in ends}) == 1:
                 continue
             slope, start, *_ = theilslopes([final for *_, final in ends], [early for _, early, _ in ends])
             if not (math.isfinite(slope) and slope > 0):
