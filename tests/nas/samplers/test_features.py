@@ -39,8 +39,10 @@ def plain_row(space, genome):
         kinds.setdefault(repr(gene.options), []).append(index)
     counts = []
     for indices in (indices for indices in kinds.values() if len(indices) > 1):
-        for option in range(len(space.genes[indices[0]].options)):
-            counts.append(sum(flags[index] and genome[index] == option for index in indices) / len(indices))
+        counts += [
+            sum(flags[index] and genome[index] == option for index in indices) / len(indices)
+            for option in range(len(space.genes[indices[0]].options))
+        ]
     return [value / len(space.genes) ** 0.5 for value in genes] + counts
 
 

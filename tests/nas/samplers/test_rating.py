@@ -111,7 +111,9 @@ def test_where_nothing_keeps_the_limits_what_is_likeliest_to_keep_them_is_rated_
     gains = rating.gains(asked, [])
 
     top = np.argsort(-gains)[:10]
-    assert np.mean([asked[index].costs["macs"] for index in top]) < 0.6 * np.mean([each.costs["macs"] for each in asked])
+    assert np.mean([asked[index].costs["macs"] for index in top]) < 0.6 * np.mean(
+        [each.costs["macs"] for each in asked]
+    )
 
 
 @pytest.mark.parametrize("excess", [float("nan"), float("inf")])
