@@ -15,6 +15,7 @@ from nas.samplers.model import Data, winsorised
 
 PAIRS = 5  # trainings known at some share and at the end, before beginnings of that share are believed
 BEGUN = 60  # beginnings in the model, the latest; and as many ends with a beginning of the same share
+LARGE = 1e100  # of a loss, whose square is still a number; what is beyond counts as this
 
 Row = Callable[[Candidate], Array]
 
@@ -88,7 +89,8 @@ class Evidence:
         return Data(np.array([row(candidate) for candidate, _ in known]), np.clip(excesses, -far, far))
 
     def _losses(self, values: Sequence[float]) -> Array:
-        return np.asarray(self._signs * np.array(values, dtype=float))
+        losses = self._signs * np.array(values, dtype=float)
+        return np.asarray(np.where(np.isfinite(losses), np.clip(losses, -LARGE, LARGE), losses))
 
     def _beginnings(self, column: int, row: Row) -> tuple[list[Array], list[float]]:
         """A share of the budget is believed when trainings that went on from there tell what it is worth."""

@@ -280,9 +280,11 @@ def test_a_search_does_not_depend_on_the_unit_of_its_objective(scale):
     assert np.mean(values_of(runs[1][STARTUP:])) == pytest.approx(np.mean(values_of(runs[0][STARTUP:])), abs=0.06)
 
 
+@pytest.mark.parametrize("huge", [1e30, 1.7e308])
 @pytest.mark.parametrize("goals", [("loss:min",), ("loss:min", "macs:min"), ("loss:min", "other:min")])
-def test_constant_and_gigantic_values_end_no_search_and_mislead_none(goals):
-    for outcome in (lambda value: 0.3, lambda value: 1e30 if value["norm0"] == "batch" else 1 - accuracy(value)):
+@pytest.mark.filterwarnings("error")
+def test_constant_and_gigantic_values_end_no_search_and_mislead_none(goals, huge):
+    for outcome in (lambda value: 0.3, lambda value: huge if value["norm0"] == "batch" else 1 - accuracy(value)):
         sampler = sampler_of(goals=goals)
         genomes = searched(
             sampler, lambda value, of=outcome: Outcome([of(value), macs(value)["macs"]][: len(goals)]), 24
