@@ -108,6 +108,7 @@ class Checked:
         faults = list(self.faults())
         if faults:
             raise ArchitectureError(faults)
+        object.__setattr__(self, "_sound", True)  # and stays so: a parent need not look again
 
     def faults(self) -> Iterator[Fault]:
         """Every fault of this value and its children as (path, message)."""
@@ -117,13 +118,19 @@ class Checked:
             if message:
                 yield field.name, message
             elif isinstance(value, Checked):
-                yield from ((f"{field.name}.{path}", text) for path, text in value.faults())
+                if not value.sound:
+                    yield from ((f"{field.name}.{path}", text) for path, text in value.faults())
             elif isinstance(value, tuple):
                 seen: set[int] = set()
                 for index, item in enumerate(value):
-                    if id(item) not in seen:
+                    if id(item) not in seen and not item.sound:
                         seen.add(id(item))
                         yield from ((f"{field.name}[{index}].{path}", text) for path, text in item.faults())
+
+    @property
+    def sound(self) -> bool:
+        """Whether it was found without a fault when it was built."""
+        return "_sound" in self.__dict__
 
     def own_faults(self) -> bool:
         """Whether one of this value's own fields breaks its rule (children apart)."""

@@ -58,7 +58,9 @@ class Goals:
             metrics, fidelity = {**trial.curve[step], **metrics}, step / trial.budget.stop
         if self.missing(metrics):
             return None
-        on_the_way = ((step / trial.budget.stop, {**seen, **trial.metrics}) for step, seen in trial.curve.items())
+        reported = {name for seen in trial.curve.values() for name in seen}
+        fixed = {name: value for name, value in trial.metrics.items() if name not in reported}  # as known costs are
+        on_the_way = ((step / trial.budget.stop, {**fixed, **seen}) for step, seen in trial.curve.items())
         earlier = {
             share: self.values(seen)
             for share, seen in on_the_way

@@ -6,9 +6,10 @@ import dataclasses
 import enum
 import itertools
 import math
+import operator
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from nas.template import Choice, Make, Repeat, Scalar, alike
 
 Genome = tuple[int, ...]
 
+KEPT = 2048  # values that a group remembers having built
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -78,6 +80,9 @@ class Node(Protocol):
     def may_be_illegal(self) -> bool:
         """Whether some combination may be refused when built."""
 
+    def genes_below(self) -> Iterator[int]:
+        """Indices of the genes that say what is built."""
+
     def build(self, genome: Sequence[int]) -> Any:
         """The value."""
 
@@ -111,6 +116,9 @@ class Const(_Base):
     value: Any
     count: int = 1
     may_be_illegal: bool = False
+
+    def genes_below(self) -> Iterator[int]:
+        yield from ()
 
     def build(self, genome: Sequence[int]) -> Any:  # noqa: ARG002
         return self.value
@@ -148,7 +156,30 @@ class Group(_Base):
         refuses = hasattr(self.cls, "__post_init__")  # as every Checked does
         return refuses or any(part.may_be_illegal for part in self.parts.values())
 
+    def genes_below(self) -> Iterator[int]:
+        for part in self.parts.values():
+            yield from part.genes_below()
+
+    @cached_property
+    def _options_below(self) -> Callable[[Sequence[int]], Any]:
+        genes = tuple(self.genes_below())
+        return operator.itemgetter(*genes) if genes else lambda genome: ()  # noqa: ARG005
+
+    @cached_property
+    def _built(self) -> dict[Any, Any]:
+        return {}
+
     def build(self, genome: Sequence[int]) -> Any:
+        if not issubclass(self.cls, Checked) or not genome:
+            return self._build(genome)
+        options = self._options_below(genome)  # what cannot be changed may be part of many candidates
+        if options not in self._built:
+            if len(self._built) >= KEPT:
+                self._built.clear()
+            self._built[options] = self._build(genome)
+        return self._built[options]
+
+    def _build(self, genome: Sequence[int]) -> Any:
         values = {name: part.build(genome) for name, part in self.parts.items()}
         if self.cls is dict:
             return values
@@ -215,6 +246,11 @@ class Pick(_Base):
     def _bounds(self) -> tuple[int, ...]:
         return tuple(itertools.accumulate(option.count for option in self.options))
 
+    def genes_below(self) -> Iterator[int]:
+        yield self.gene
+        for option in self.options:
+            yield from option.genes_below()
+
     def build(self, genome: Sequence[int]) -> Any:
         return self.options[genome[self.gene]].build(genome)
 
@@ -268,6 +304,10 @@ class Times(_Base):
     @cached_property
     def may_be_illegal(self) -> bool:
         return bool(self.item.may_be_illegal)
+
+    def genes_below(self) -> Iterator[int]:
+        yield from self.length.genes_below()
+        yield from self.item.genes_below()
 
     def build(self, genome: Sequence[int]) -> Any:
         return (self.item.build(genome),) * self.length.build(genome)

@@ -93,8 +93,14 @@ def excess(limits: Sequence[Limit], costs: Mapping[str, float]) -> float:
 def front(losses: Sequence[Sequence[float]]) -> list[int]:
     """Indices of the rows that no other row dominates (all values to be small); of equal rows the first stays."""
     kept: list[int] = []
+    best = math.inf  # of the second of two values, so far
     for index in sorted(range(len(losses)), key=lambda index: tuple(losses[index])):
         row = losses[index]
+        if len(row) == 2:
+            if not kept or row[1] < best:
+                kept.append(index)
+                best = row[1]
+            continue
         if not any(all(a <= b for a, b in zip(losses[other], row, strict=True)) for other in kept):
             kept.append(index)
     return sorted(kept)

@@ -195,8 +195,9 @@ class Space:
             gene = self.genes[index]
             stepping = gene.ordered and rng.random() < STEPS
             changed[index] = rng.choice((gene.near if stepping else gene.others)(genome[index]))
-            if self.contains(changed):
-                return self.canonical(changed)
+            child = self.canonical(changed)
+            if self.contains(child):
+                return child
         raise SpaceError("this candidate has no legal neighbour")
 
     def crossover(self, first: Sequence[int], second: Sequence[int], rng: random.Random) -> Genome:

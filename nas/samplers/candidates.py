@@ -16,6 +16,7 @@ from nas.space import Genome
 
 SURVEY = 1000  # candidates drawn at first
 SCALE = 256  # candidates that tell the scale of the known costs
+SAME = 1e-9  # spread of a known cost up to which it is the same for all that were drawn
 RARE = 0.05  # of the candidates drawn that shall be of use
 MOST = 1500  # candidates kept, before the least promising are dropped
 KEPT = 1000
@@ -117,7 +118,7 @@ class Candidates:
         drawn = [self._pricing.price(self._space.sample(rng), check=False) for _ in range(SCALE)]
         table = np.array([self._logarithms(priced.costs) for priced in drawn])
         spread = table.std(0)
-        return table.mean(0), np.where(spread > 0, spread, 1.0) * np.sqrt(max(1, table.shape[1]))
+        return table.mean(0), np.where(spread > SAME, spread, 1.0) * np.sqrt(max(1, table.shape[1]))
 
     def _logarithms(self, costs: Mapping[str, float]) -> list[float]:
         """Costs span orders of magnitude."""

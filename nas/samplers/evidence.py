@@ -15,6 +15,7 @@ from nas.samplers.model import Data, winsorised
 
 PAIRS = 5  # trainings known at some share and at the end, before beginnings of that share are believed
 BEGUN = 60  # beginnings in the model, the latest; and as many ends with a beginning of the same share
+LARGE = 1e100  # of a loss, whose square is still a number; what is beyond counts as this
 
 Row = Callable[[Candidate], Array]
 
@@ -51,7 +52,8 @@ class Evidence:
             return
         self.results.append((candidate, self._losses(outcome.values)))
         self.feasible.append(all(excess <= 0 for excess in outcome.excesses))
-        self._early.append({share: self._losses(values) for share, values in outcome.earlier.items()})
+        on_the_way = ((share, self._losses(values)) for share, values in outcome.earlier.items())
+        self._early.append({share: losses for share, losses in on_the_way if np.isfinite(losses).all()})
         self.measured(candidate, outcome.excesses)
 
     def measured(self, candidate: Candidate, excesses: Sequence[float]) -> None:
@@ -87,7 +89,8 @@ class Evidence:
         return Data(np.array([row(candidate) for candidate, _ in known]), np.clip(excesses, -far, far))
 
     def _losses(self, values: Sequence[float]) -> Array:
-        return np.asarray(self._signs * np.array(values, dtype=float))
+        losses = self._signs * np.array(values, dtype=float)
+        return np.asarray(np.where(np.isfinite(losses), np.clip(losses, -LARGE, LARGE), losses))
 
     def _beginnings(self, column: int, row: Row) -> tuple[list[Array], list[float]]:
         """A share of the budget is believed when trainings that went on from there tell what it is worth."""
@@ -100,7 +103,7 @@ class Evidence:
                 for (candidate, final), early in zip(self.results, self._early, strict=True)
                 if share in early
             ][-BEGUN:]
-            if len(ends) < PAIRS:
+            if len(ends) < PAIRS or len({early for _, early, _ in ends}) == 1:
                 continue
             slope, start, *_ = theilslopes([final for *_, final in ends], [early for _, early, _ in ends])
             if not (math.isfinite(slope) and slope > 0):

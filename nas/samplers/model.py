@@ -37,9 +37,10 @@ class Model:
         """Mean and deviation of the loss of `asked` (m, d); what runs (r, d) is believed to give what is expected."""
         losses = data.losses
         due = len(losses) >= REFIT * self._fitted
-        trend, expected = self._trend(data.rows, losses, asked, due=due)
         kept = subset(losses)
-        rows, left = data.rows[kept], (losses - trend)[kept]
+        rows = data.rows[kept]
+        trend, expected = self._trend(data, rows, asked, due=due)
+        left = losses[kept] - trend
         process = GaussianProcess(self._columns, rows, left, None if due else self._scales)
         self._scales = process.scales
         self._fitted = len(losses) if due else self._fitted
@@ -50,12 +51,12 @@ class Model:
         mean, std = process.predict(asked)
         return mean + expected, std
 
-    def _trend(self, rows: Array, losses: Array, asked: Array, *, due: bool) -> tuple[Array, Array]:
-        if len(losses) <= MOST:
-            return np.zeros(len(losses)), np.zeros(len(asked))
+    def _trend(self, data: Data, rows: Array, asked: Array, *, due: bool) -> tuple[Array, Array]:
+        if len(data.losses) <= MOST:
+            return np.zeros(len(rows)), np.zeros(len(asked))
         if due or self._trees is None:
             self._trees = HistGradientBoostingRegressor(max_iter=100, min_samples_leaf=5, random_state=0)
-            self._trees.fit(rows, losses)
+            self._trees.fit(data.rows, data.losses)
         return np.asarray(self._trees.predict(rows)), np.asarray(self._trees.predict(asked))
 
 

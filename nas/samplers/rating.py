@@ -61,7 +61,7 @@ class Rating:
             model = self._limits.setdefault(index, Model(self._columns))
             mean, std = model.predict(self._evidence.excess(index, row), rows[:0], rows[:count])
             chance *= ndtr(-mean / std)
-        if self._evidence.limits and not any(self._evidence.feasible):
+        if (self._evidence.limits or self._evidence.results) and not any(self._evidence.feasible):
             return chance
         alone = len(self._objectives) == 1 and believed
         gain: Array = self._improvement(*believed[0], count) if alone else self._volume(everything, believed, count)

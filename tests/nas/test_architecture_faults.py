@@ -374,3 +374,12 @@ def test_contradictions_of_embedding_block_and_head_come_in_one_message():
         "stages[0].blocks[0].mlp_bias",
         "head.norm_last",
     ]
+
+
+def test_the_faults_of_a_part_that_was_not_checked_when_it_was_built_are_found_with_the_whole():
+    embedding, _ = Embedding.unchecked({"kernel": 0, "stride": 1})
+    sound = Embedding(kernel=3, stride=1, padding=1)
+
+    assert (embedding.sound, sound.sound) == (False, True)
+    with pytest.raises(ArchitectureError, match=r"^embedding\.kernel: 0 is outside"):
+        Stage(embedding=embedding, width=8, blocks=stage().blocks)

@@ -4,7 +4,10 @@ import pytest
 
 from nas.errors import InputError
 from nas.goals import Goals, split
+from nas.jobs import Budget
 from nas.objectives import limits_from, objectives_from
+from nas.samplers import Outcome
+from nas.trial import State, Trial
 
 OBJECTIVES = objectives_from(["accuracy:max"])
 GOALS = Goals(OBJECTIVES, limits_from(["macs<=10"]), limits_from(["loss<=2", "f1>=0.5"]))
@@ -44,3 +47,40 @@ def test_excesses_are_of_every_limit_in_one_order_whatever_the_order_of_the_metr
 def test_what_is_limited_is_missed_when_it_is_not_measured():
     assert GOALS.missing({"accuracy": 0.9, "loss": 1.0}) == "metric 'f1' of the limit f1>=0.5"
     assert GOALS.missing({"accuracy": 0.9, "loss": 1.0, "f1": 0.1}) == ""
+
+
+def trial(state, metrics, curve, stop=4):
+    return Trial(0, (0,), {}, "digest", state, "auto", 1, metrics, Budget(0, stop, 0, "cpu", "x"), curve)
+
+
+CURVE = {1: {"accuracy": 0.2}, 2: {"accuracy": 0.5, "loss": 1.5}, 4: {"accuracy": 0.8}}
+
+
+def test_an_outcome_tells_what_was_reported_on_the_way_and_not_the_end_in_its_place():
+    goals = Goals(objectives_from(["accuracy:max", "macs:min"]), (), limits_from(["loss<=2"]))
+
+    told = goals.outcome(trial(State.COMPLETE, {"accuracy": 0.9, "loss": 2.5, "macs": 7.0}, CURVE))
+
+    assert told == Outcome([0.9, 7.0], [0.5], 1.0, {0.25: [0.2, 7.0], 0.5: [0.5, 7.0]})
+
+
+def test_an_outcome_of_what_runs_or_was_stopped_is_of_its_last_step_with_its_share_of_the_budget():
+    goals = Goals(objectives_from(["accuracy:max", "macs:min"]), (), limits_from(["loss<=2"]))
+    curve = {step: CURVE[step] for step in (1, 2)}
+
+    for state in (State.RUNNING, State.PRUNED):
+        told = goals.outcome(trial(state, {"macs": 7.0}, curve))
+        assert told == Outcome([0.5, 7.0], [-0.5], 0.5, {0.25: [0.2, 7.0]})
+
+
+def test_of_an_objective_that_only_some_steps_report_nothing_is_told_for_the_others():
+    goals = Goals(objectives_from(["loss:min"]))
+
+    assert goals.outcome(trial(State.COMPLETE, {"loss": 1.0, "accuracy": 0.9}, CURVE)).earlier == {0.5: [1.5]}
+
+
+def test_nothing_is_told_of_what_failed_and_of_what_lacks_an_objective():
+    assert GOALS.outcome(trial(State.FAIL, {}, CURVE)) is None
+    assert GOALS.outcome(trial(State.RUNNING, {}, {})) is None
+    assert GOALS.outcome(trial(State.RUNNING, {}, {1: {"loss": 1.0, "f1": 0.6}})) is None
+    assert GOALS.outcome(trial(State.RUNNING, {}, {9: {"accuracy": 0.5, "loss": 1.0, "f1": 0.6}})) is None

@@ -695,3 +695,21 @@ def test_a_string_option_that_looks_like_a_made_name_is_no_second_option():
     choice = one_of(*options)
 
     assert len(set(choice.labels)) == 3
+
+
+def test_parts_that_cannot_be_changed_are_built_once_and_lists_and_dicts_for_every_candidate():
+    space = Space({"mixer": of(Pooling, size=one_of(3, 5)), "tags": [one_of("a", "b")], "width": int_range(1, 3)})
+    one, other, third = (space.decode(genome) for genome in ((1, 0, 0), (1, 0, 2), (0, 0, 0)))
+
+    assert one["mixer"] is other["mixer"]
+    assert (one["mixer"].size, third["mixer"].size) == (5, 3)
+    one["tags"].append("changed")
+    assert other["tags"] == ["a"]
+    assert space.decode((1, 0, 0)) == {"mixer": Pooling(size=5), "tags": ["a"], "width": 1}
+
+
+def test_more_parts_than_are_remembered_are_still_built_right(monkeypatch):
+    monkeypatch.setattr("nas.nodes.KEPT", 3)
+    space = Space(of(Pooling, size=one_of(3, 5, 7, 9, 11, 13)))
+
+    assert [space.decode((option,)).size for option in (0, 1, 2, 3, 4, 5, 0, 3)] == [3, 5, 7, 9, 11, 13, 3, 9]
