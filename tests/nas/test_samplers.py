@@ -289,3 +289,9 @@ def test_a_sampler_brings_only_the_packages_that_it_needs(name, absent):
 
     assert found.stdout == "[]\n"
     assert found.stderr == ""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "auto"])
+def test_scores_that_a_sampler_would_not_look_at_are_refused(name, space):
+    with pytest.raises(InputError, match=f"sampler {name}: only auto chooses by scores"):
+        make_sampler(name, space, objectives_from(["accuracy:max"]), 0, scores=lambda _: {"s": 1.0})
