@@ -158,7 +158,8 @@ def _check_said_in_vain(config: SearchConfig) -> None:
 
 def _judged(config: SearchConfig) -> set[str]:
     """The names of all objectives and limits."""
-    return {goal.name for goal in (*objectives_from(config.objectives), *limits_from(config.limits))}
+    goals, limits = objectives_from(config.objectives), limits_from(config.limits)
+    return {goal.name for goal in goals} | {limit.name for limit in limits}
 
 
 def _check_names(config: SearchConfig) -> None:
