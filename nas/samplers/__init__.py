@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from nas.errors import InputError, unknown
 from nas.feasible import Pricing, Scores
+from nas.measuring import numbers
 from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal, Sampler
 from nas.space import Space
@@ -46,7 +48,8 @@ def make_sampler(
     if name == "auto":
         from nas.samplers.surrogate import SurrogateSampler
 
-        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, scores)
+        told = partial(numbers, "scores", scores) if scores is not None else None
+        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, told)
     if name == "qmc":
         from nas.samplers.qmc import QmcSampler
 
