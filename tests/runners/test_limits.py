@@ -133,6 +133,14 @@ def test_a_latency_on_a_device_that_is_not_there_is_refused(nas, tmp_path):
     assert not (tmp_path / "nas.db").exists()
 
 
+def test_what_is_shown_for_comparison_says_which_limits_it_breaks(nas):
+    code, out, err = nas(*DIGITS, "--limit", "loss>=1000", "--published")
+
+    assert code == 1, err  # nothing keeps it
+    compared = out[out.index("for comparison") :]
+    assert compared.count("published, scaled down") == compared.count("(over loss>=1000)") > 0
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
