@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from nas.errors import InputError
+from nas.errors import InputError, unknown
 from nas.objectives import Limit, Objective
 from nas.proxies import chosen
+from nas.samplers import NAMES
 
 LARGEST_FILE = 1_000_000
 
@@ -69,6 +70,13 @@ class SearchConfig(BaseModel):
     @classmethod
     def _limits(cls, texts: list[str]) -> list[str]:
         return [str(Limit.parse(text)) for text in texts]
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler(cls, name: str) -> str:
+        if name not in NAMES:
+            raise unknown("sampler", name, NAMES)
+        return name
 
     @field_validator("proxies")
     @classmethod

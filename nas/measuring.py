@@ -77,16 +77,25 @@ class Measuring:
         return dataclasses.replace(priced, costs=costs, excess=excess(self.limits, metrics), over=over)
 
     def _measured(self, measure: Measure, candidate: Any) -> Mapping[str, float]:
-        try:
-            metrics = {str(name): float(value) for name, value in measure.function(candidate).items()}
-        except NasError:
-            raise
-        except Exception as error:
-            raise InputError(f"measure failed for {candidate!r}: {type(error).__name__}: {error}") from error
+        metrics = numbers("measure", measure.function, candidate)
         for name in measure.names:
             if name not in metrics:
                 raise InputError(f"measure returned {', '.join(metrics) or 'nothing'}, and {name!r} is not among them")
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                raise InputError(f"measure returned {name}={value} for {candidate!r}; finite numbers are expected")
         return metrics
+
+
+def numbers(what: str, function: Callable[[Any], Mapping[str, float]], candidate: Any) -> dict[str, float]:
+    """What `function` tells of a candidate, by name.
+
+    Raises: InputError, with `what` the function is called, when it fails or tells of anything but finite numbers.
+    """
+    try:
+        found = {str(name): float(value) for name, value in function(candidate).items()}
+    except NasError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} failed for {candidate!r}: {type(error).__name__}: {error}") from error
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise InputError(f"{what} returned {name}={value} for {candidate!r}; finite numbers are expected")
+    return found

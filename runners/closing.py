@@ -58,13 +58,13 @@ def close(outcome: Outcome, out: Console) -> None:
     objectives = objectives_from(setup.config.objectives)
     many = len(objectives) > 1
     shown = result.pareto if many else result.ranked[:5]
+    limits = limits_from(setup.config.limits)
     if shown:
-        title, limits = "the front found" if many else "the best found", limits_from(setup.config.limits)
+        title = "the front found" if many else "the best found"
         out.print(trial_table(shown, objectives, title, limits=limits))
     if rivals := _rivals(outcome):
-        out.print(
-            trial_table([trial for _, trial in rivals], objectives, "for comparison", [name for name, _ in rivals])
-        )
+        names, rival_trials = zip(*rivals, strict=True)
+        out.print(trial_table(rival_trials, objectives, "for comparison", names, limits))
     baseline = comparison_line(outcome.baseline) if outcome.baseline else ""
     for line in (_shortfall(outcome), _counts(outcome), baseline, _export_line(outcome), *_where_next(outcome)):
         if line:

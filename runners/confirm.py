@@ -15,6 +15,7 @@ from rich.table import Table
 from nas.api import NAME
 from nas.errors import InputError, NasError, Terminated
 from nas.intervals import Interval
+from nas.measuring import LATENCY
 from nas.objectives import Objective
 from nas.recipe import Recipe
 from nas.replicates import (
@@ -136,7 +137,8 @@ def _measured(setup: Setup, record: StudyRecord) -> tuple[Objective, ...]:
     """The objectives that another seed can change. Raises: InputError for none, or when the space is another one."""
     first = _complete(record)[0]
     _check_space(setup.space, [first], record.name)
-    return measured_of(record.objectives, setup.costs(setup.space.decode(first.genome)) if setup.costs else {})
+    costs = setup.costs(setup.space.decode(first.genome)) if setup.costs else {}
+    return measured_of(record.objectives, {*costs, LATENCY} if setup.training else costs)
 
 
 def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
@@ -176,7 +178,13 @@ def _check_space(space: Space, chosen: Sequence[Trial], name: str) -> None:
 
 
 def _theirs(setup: Setup, record: StudyRecord) -> Setup:
-    """The study of replicates as an ordinary search: over networks and fresh seeds, without limits of its own."""
+    """The study of replicates as an ordinary search: over networks and fresh seeds, without limits of its own.
+
+    A latency is no objective of it: it was measured before training, and is the same with every seed.
+    """
+    timed = LATENCY if setup.training is not None else None
+    objectives = [str(objective) for objective in record.objectives if objective.name != timed]
+    changes = {"sampler": "random", "objectives": objectives, "limits": [], "seed": FIRST_SEED}
     return dataclasses.replace(
         setup,
         study=record.name + CONFIRM,
@@ -187,7 +195,7 @@ def _theirs(setup: Setup, record: StudyRecord) -> Setup:
         protocol={"replicates": True, **setup.protocol},
         training=None,
         scores=None,
-        config=setup.config.model_copy(update={"sampler": "random", "limits": [], "seed": FIRST_SEED}),
+        config=setup.config.model_copy(update=changes),
     )
 
 
@@ -226,7 +234,7 @@ def _table(report: Report) -> Table:
         header_style="bold",
     )
     others = [objective.name for objective in report.measured if objective.name != judge]
-    costs = [name for name in ("params", "macs") if any(name in row.trial.metrics for row in report.rows)]
+    costs = [name for name in ("params", "macs", LATENCY) if any(name in row.trial.metrics for row in report.rows)]
     for name in ("trial", judge, "95 % interval", "smallest", "largest", "seeds", "in the search", *others, *costs):
         table.add_column(name, justify="right", no_wrap=name == "95 % interval")
     table.add_column("network", overflow="fold")

@@ -77,6 +77,7 @@ class Setup:
 
 def prepare(config: SearchConfig) -> Setup:
     """Load data and space and build the evaluation. Raises: InputError, DataError."""
+    _check_said_in_vain(config)
     if config.evaluate is not None:
         return _own(config)
     recipe = Recipe(
@@ -124,9 +125,7 @@ def latency_of(setup: Setup, device: str) -> Measure | None:
     It is done on `device` of this machine unless the configuration names another.
     Raises: InputError for a device that this machine lacks.
     """
-    names = {goal.name for goal in objectives_from(setup.config.objectives)}
-    names |= {limit.name for limit in limits_from(setup.config.limits)}
-    if setup.training is None or LATENCY not in names:
+    if setup.training is None or LATENCY not in _judged(setup.config):
         return None
     from nas.latency import measurement
 
@@ -137,6 +136,30 @@ def latency_of(setup: Setup, device: str) -> Measure | None:
         num_classes=len(data.classes),
         device=setup.config.latency_device or device,
     )
+
+
+def _check_said_in_vain(config: SearchConfig) -> None:
+    """Raises: InputError for an option that would change nothing."""
+    if config.proxies and config.evaluate is None and config.sampler != "auto":
+        raise InputError(
+            f"--proxies {','.join(config.proxies)}: only --sampler auto chooses by them, not {config.sampler}: leave "
+            f"one out"
+        )
+    if config.latency_device is not None:
+        if LATENCY not in _judged(config) or config.evaluate is not None:
+            raise InputError(
+                f"--latency-device {config.latency_device}: nothing is timed without --objective {LATENCY}:min or a "
+                f"--limit on {LATENCY}, of networks that are trained here"
+            )
+        from nas.latency import checked_device
+
+        checked_device(config.latency_device)
+
+
+def _judged(config: SearchConfig) -> set[str]:
+    """The names of all objectives and limits."""
+    goals, limits = objectives_from(config.objectives), limits_from(config.limits)
+    return {goal.name for goal in goals} | {limit.name for limit in limits}
 
 
 def _check_names(config: SearchConfig) -> None:

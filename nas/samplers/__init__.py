@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from nas.errors import unknown
+from nas.errors import InputError, unknown
 from nas.feasible import Pricing, Scores
+from nas.measuring import numbers
 from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal, Sampler
 from nas.space import Space
@@ -29,10 +31,12 @@ def make_sampler(
 
     `scores` of a candidate, known without training but slow, are for "auto".
 
-    Raises: InputError for an unknown name, or one that does not suit the space.
+    Raises: InputError for an unknown name, one that does not suit the space, or scores that it would not look at.
     """
     if name not in NAMES:
         raise unknown("sampler", name, NAMES)
+    if scores is not None and name != "auto":
+        raise InputError(f"sampler {name}: only auto chooses by scores of untrained candidates: leave one out")
     if name == "random":
         from nas.samplers.random import RandomSampler
 
@@ -44,7 +48,8 @@ def make_sampler(
     if name == "auto":
         from nas.samplers.surrogate import SurrogateSampler
 
-        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, scores)
+        told = partial(numbers, "scores", scores) if scores is not None else None
+        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, told)
     if name == "qmc":
         from nas.samplers.qmc import QmcSampler
 

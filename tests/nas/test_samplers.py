@@ -289,3 +289,25 @@ def test_a_sampler_brings_only_the_packages_that_it_needs(name, absent):
 
     assert found.stdout == "[]\n"
     assert found.stderr == ""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "auto"])
+def test_scores_that_a_sampler_would_not_look_at_are_refused(name, space):
+    with pytest.raises(InputError, match=f"sampler {name}: only auto chooses by scores"):
+        make_sampler(name, space, objectives_from(["accuracy:max"]), 0, scores=lambda _: {"s": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        (lambda _: 1 / 0, "scores failed for .*: ZeroDivisionError: division by zero"),
+        (lambda _: [1.0], "scores failed for .*: AttributeError"),
+        (lambda _: {"s": float("inf")}, "scores returned s=inf for .*; finite numbers are expected"),
+    ],
+)
+def test_scores_that_fail_or_are_no_numbers_end_the_search_with_one_line(space, scores, told):
+    with pytest.raises(InputError, match=told):
+        whole_search(
+            space, lambda *_: {"accuracy": 0.5}, objectives=["accuracy:max"], scores=scores, trials=20,
+            storage=None, runner="inline",
+        )  # fmt: skip

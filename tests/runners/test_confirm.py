@@ -264,6 +264,19 @@ def test_the_builtin_training_is_repeated_by_the_studys_own_recipe(nas, digits):
     assert nas("doctor", "small.confirm")[0] == 0
 
 
+def test_a_latency_is_no_objective_of_the_replicates_which_no_seed_changes(nas, digits):
+    options = ["--subset", "0.1", "--epochs", "1", "--limit", "params<=3e4", "--gpus-per-trial", "0"]
+    goals = ["--objective", "accuracy:max", "--objective", "latency_ms:min"]
+    search_it = ["search", "--data", "digits", *options, *goals, "--study", "timed", "--trials", "2"]
+    assert nas(*search_it, "--runner", "inline")[0] == 0
+
+    told = confirm(nas, "--top", "1", "--seeds", "2", "--gpus-per-trial", "0", name="timed")
+
+    (row,) = told["candidates"]
+    assert (row["complete"], row["failed"]) == (2, 0)
+    assert row["intervals"].keys() == {"accuracy"}
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 

@@ -133,6 +133,33 @@ def test_a_latency_on_a_device_that_is_not_there_is_refused(nas, tmp_path):
     assert not (tmp_path / "nas.db").exists()
 
 
+def test_what_is_shown_for_comparison_says_which_limits_it_breaks(nas):
+    code, out, err = nas(*DIGITS, "--limit", "loss>=1000", "--published")
+
+    assert code == 1, err  # nothing keeps it
+    compared = out[out.index("for comparison") :]
+    assert compared.count("published, scaled down") == compared.count("(over loss>=1000)") > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--latency-device", "cpu"], "--latency-device cpu: nothing is timed without --objective latency_ms:min"),
+        (["--limit", "latency_ms<=5", "--latency-device", "gpu"], "device 'gpu': cpu or cuda is expected"),
+        (["--sampler", "tpee"], "unknown sampler 'tpee': did you mean tpe?"),
+        (["--sampler", "tpe", "--proxies", "naswot"], "--proxies naswot: only --sampler auto chooses by them, not tpe"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_what_would_change_nothing_is_one_line_before_anything_else_is_said(nas, tmp_path, options, told, dry):
+    code, out, err = nas(*DIGITS, *options, *dry)
+
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert told in line
+    assert not (tmp_path / "nas.db").exists()
+
+
 def test_cost_times_a_network(nas):
     code, out, err = nas("cost", "cvt-13", "--resolution", "32", "--latency", "--batch", "2", "--json")
 
