@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nas.errors import InputError, SpaceError
+from nas.errors import InputError, NasError, SpaceError
 from nas.objectives import Limit, excess
 from nas.rare import Rare
 from nas.space import Genome, Space
@@ -78,10 +78,7 @@ class Pricing:
         """Decode and cost a genome. Raises: ArchitectureError for an illegal one."""
         genome = self.space.canonical(genome)
         candidate = self.space.decode(genome)
-        costs = {name: float(value) for name, value in (self._costs(candidate) if self._costs else {}).items()}
-        for name, value in costs.items():
-            if not math.isfinite(value):
-                raise InputError(f"costs returned {name}={value} for {candidate!r}; finite numbers are expected")
+        costs = numbers("costs", self._costs, candidate) if self._costs else {}
         return Priced(genome, candidate, costs, excess(self.limits, costs) if check else 0.0)
 
     def draw(self, rng: random.Random) -> Priced | None:
@@ -161,3 +158,20 @@ def _over(priced: Priced) -> float:
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
     return min(values), max(values)
+
+
+def numbers(what: str, function: Callable[[Any], Mapping[str, float]], candidate: Any) -> dict[str, float]:
+    """What `function` tells of a candidate, by name.
+
+    Raises: InputError, with `what` the function is called, when it fails or tells of anything but finite numbers.
+    """
+    try:
+        found = {str(name): float(value) for name, value in function(candidate).items()}
+    except NasError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} failed for {candidate!r}: {type(error).__name__}: {error}") from error
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise InputError(f"{what} returned {name}={value} for {candidate!r}; finite numbers are expected")
+    return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from nas.errors import InputError, NasError
-from nas.feasible import Priced
+from nas.errors import InputError
+from nas.feasible import Priced, numbers
 from nas.objectives import Limit, excess
 from nas.space import Space
 
@@ -82,20 +81,3 @@ class Measuring:
             if name not in metrics:
                 raise InputError(f"measure returned {', '.join(metrics) or 'nothing'}, and {name!r} is not among them")
         return metrics
-
-
-def numbers(what: str, function: Callable[[Any], Mapping[str, float]], candidate: Any) -> dict[str, float]:
-    """What `function` tells of a candidate, by name.
-
-    Raises: InputError, with `what` the function is called, when it fails or tells of anything but finite numbers.
-    """
-    try:
-        found = {str(name): float(value) for name, value in function(candidate).items()}
-    except NasError:
-        raise
-    except Exception as error:
-        raise InputError(f"{what} failed for {candidate!r}: {type(error).__name__}: {error}") from error
-    for name, value in found.items():
-        if not math.isfinite(value):
-            raise InputError(f"{what} returned {name}={value} for {candidate!r}; finite numbers are expected")
-    return found

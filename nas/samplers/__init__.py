@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from nas.errors import InputError, unknown
-from nas.feasible import Pricing, Scores
-from nas.measuring import numbers
+from nas.feasible import Pricing, Scores, numbers
 from nas.objectives import Limit, Objective
 from nas.samplers.base import Outcome, Proposal, Sampler
 from nas.space import Space

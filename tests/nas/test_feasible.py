@@ -210,3 +210,9 @@ def test_what_a_survey_found_spares_the_first_draw_the_way_down():
 
     assert drawn.excess == 0
     assert costs.asked - before < 400
+
+
+@pytest.mark.parametrize("costs", [lambda _: {"macs": 1 / 0}, lambda _: [1.0], lambda _: {"macs": "many"}])
+def test_costs_that_fail_or_are_no_numbers_are_told_in_one_line(costs):
+    with pytest.raises(InputError, match=r"costs failed for .*Error: "):
+        Pricing(FLAT, costs, ())
