@@ -15,7 +15,7 @@ from nas.samplers.model import Data, winsorised
 
 PAIRS = 5  # trainings known at some share and at the end, before beginnings of that share are believed
 BEGUN = 60  # beginnings in the model, the latest; and as many ends with a beginning of the same share
-LARGE = 1e100  # of a loss, whose square is still a number; what is beyond counts as this
+LARGE = 1e100  # of a loss or an excess, whose square is still a number; what is beyond counts as this
 
 Row = Callable[[Candidate], Array]
 
@@ -62,7 +62,7 @@ class Evidence:
             self._over.append([])
         for known, excess in zip(self._over, excesses, strict=False):
             if math.isfinite(excess):
-                known.append((candidate, excess))
+                known.append((candidate, min(max(excess, -LARGE), LARGE)))
 
     @property
     def limits(self) -> list[int]:

@@ -13,6 +13,7 @@ from nas.samplers.gaussian import Columns, GaussianProcess
 
 MOST = 300  # results in the process
 REFIT = 1.1  # growth of the results after which scales and trees are fitted again
+FOLDS = 3  # of the results, each with trees fitted to the others
 FAR = 2.0
 
 
@@ -31,7 +32,7 @@ class Model:
         self._columns = columns
         self._fitted = 0
         self._scales: Array | None = None
-        self._trees: HistGradientBoostingRegressor | None = None
+        self._trees: list[HistGradientBoostingRegressor] = []
 
     def predict(self, data: Data, running: Array, asked: Array) -> tuple[Array, Array]:
         """Mean and deviation of the loss of `asked` (m, d); what runs (r, d) is believed to give what is expected."""
@@ -39,7 +40,7 @@ class Model:
         due = len(losses) >= REFIT * self._fitted
         kept = subset(losses)
         rows = data.rows[kept]
-        trend, expected = self._trend(data, rows, asked, due=due)
+        trend, expected = self._trend(data, kept, asked, due=due)
         left = losses[kept] - trend
         process = GaussianProcess(self._columns, rows, left, None if due else self._scales)
         self._scales = process.scales
@@ -51,13 +52,23 @@ class Model:
         mean, std = process.predict(asked)
         return mean + expected, std
 
-    def _trend(self, data: Data, rows: Array, asked: Array, *, due: bool) -> tuple[Array, Array]:
+    def _trend(self, data: Data, kept: NDArray[np.intp], asked: Array, *, due: bool) -> tuple[Array, Array]:
+        """Of the results `kept`, by trees that have not seen them: what those leave is what the process learns from."""
         if len(data.losses) <= MOST:
-            return np.zeros(len(rows)), np.zeros(len(asked))
-        if due or self._trees is None:
-            self._trees = HistGradientBoostingRegressor(max_iter=100, min_samples_leaf=5, random_state=0)
-            self._trees.fit(data.rows, data.losses)
-        return np.asarray(self._trees.predict(rows)), np.asarray(self._trees.predict(asked))
+            return np.zeros(len(kept)), np.zeros(len(asked))
+        fold = np.arange(len(data.losses)) % FOLDS
+        if due or not self._trees:
+            self._trees = [
+                HistGradientBoostingRegressor(max_iter=100, min_samples_leaf=5, random_state=0).fit(
+                    data.rows[fold != own], data.losses[fold != own]
+                )
+                for own in range(FOLDS)
+            ]
+        trend = np.zeros(len(kept))
+        for own, trees in enumerate(self._trees):
+            if (mine := fold[kept] == own).any():
+                trend[mine] = trees.predict(data.rows[kept[mine]])
+        return trend, np.mean([trees.predict(asked) for trees in self._trees], axis=0)
 
 
 def winsorised(losses: Array) -> Array:

@@ -147,6 +147,16 @@ def test_excesses_far_from_the_limit_are_drawn_in_and_keep_their_signs():
     assert found[:4].tolist() == given[:4]
 
 
+@pytest.mark.filterwarnings("error")
+def test_excesses_near_the_largest_float_stay_numbers_whose_squares_are():
+    evidence = Evidence(np.array([1.0]))
+    for index, excess in enumerate([1.7e308, -1.7e308, 1.7e308]):
+        evidence.end(index, candidate(index), Outcome([1.0], [excess]))
+
+    assert np.isfinite(evidence.excess(0, row).losses ** 2).all()
+    assert evidence.feasible == [False, True, False]
+
+
 def test_an_excess_that_is_no_number_is_not_learnt_from_but_the_result_is_over_the_limit():
     evidence = Evidence(np.array([1.0]))
     evidence.end(0, candidate(0), Outcome([1.0], [float("inf")]))

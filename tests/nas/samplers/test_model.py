@@ -10,7 +10,7 @@ from nas.feasible import Pricing
 from nas.samplers import model as module
 from nas.samplers.candidates import Candidates
 from nas.samplers.gaussian import GaussianProcess
-from nas.samplers.model import MOST, Data, Model, subset, winsorised
+from nas.samplers.model import FOLDS, MOST, Data, Model, subset, winsorised
 
 MAKER = Candidates(Pricing(LAYERS, macs, ()), random.Random(0))
 NONE = np.zeros((0, MAKER.columns.costs + 1))
@@ -32,6 +32,16 @@ def test_held_out_candidates_are_predicted_better_than_by_the_mean(count, share)
     naive = np.abs(asked.losses - known.losses.mean()).mean()
     assert np.abs(mean - asked.losses).mean() < share * naive
     assert (std > 0).all()
+
+
+@pytest.mark.parametrize("count", [60, 310, 900])
+def test_what_is_doubted_is_about_as_much_as_predictions_are_off(count):
+    known, asked = data(count, noise=0.01), data(300, 1)
+
+    mean, std = Model(MAKER.columns).predict(known, NONE, asked.rows)
+
+    assert (np.abs(mean - asked.losses) > 2 * std).mean() < 0.25
+    assert std.mean() < 2.5 * np.abs(mean - asked.losses).mean()
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -65,7 +75,7 @@ def test_scales_and_trees_are_fitted_again_only_when_the_results_have_grown_by_a
     for count in (280, 281, 300, 301, 302, 308, 309, 330, 339, 340):
         model.predict(Data(everything.rows[:count], everything.losses[:count]), NONE, everything.rows[-5:])
 
-    assert fits == {"scales": [280, 308, 339], "trees": [301, 308, 339]}
+    assert fits == {"scales": [280, 308, 339], "trees": [count for count in (301, 308, 339) for _ in range(FOLDS)]}
 
 
 def test_what_runs_is_believed_to_give_what_is_expected_and_is_doubted_no_more():
