@@ -160,10 +160,12 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def numbers(what: str, function: Callable[[Any], Mapping[str, float]], candidate: Any) -> dict[str, float]:
+def numbers(
+    what: str, function: Callable[[Any], Mapping[str, float]], candidate: Any, *, finite: bool = True
+) -> dict[str, float]:
     """What `function` tells of a candidate, by name.
 
-    Raises: InputError, with `what` the function is called, when it fails or tells of anything but finite numbers.
+    Raises: InputError, with `what` the function is called, when it fails or tells of anything but numbers, and `finite` ones.
     """
     try:
         found = {str(name): float(value) for name, value in function(candidate).items()}
@@ -172,6 +174,6 @@ def numbers(what: str, function: Callable[[Any], Mapping[str, float]], candidate
     except Exception as error:
         raise InputError(f"{what} failed for {candidate!r}: {type(error).__name__}: {error}") from error
     for name, value in found.items():
-        if not math.isfinite(value):
+        if finite and not math.isfinite(value):
             raise InputError(f"{what} returned {name}={value} for {candidate!r}; finite numbers are expected")
     return found

@@ -18,7 +18,7 @@ PROPOSALS = 40  # proposals of the sampler that are looked at before one is brou
 DRAWS = 8  # candidates drawn within the limits until one is new
 MEASURED = 20  # candidates measured on the way down from what is over a limit on that
 CHILDREN = 12  # mutants of which the smallest is measured
-LAST = 100  # candidates measured before a space that is searched through is called exhausted
+LAST = 20  # candidates measured before a space that is searched through is called exhausted
 PATIENCE = 30_000  # candidates drawn from a larger space before it is called exhausted
 ENUMERABLE = 100_000  # spaces of as many genomes, legal or not, are searched through before they are called exhausted
 

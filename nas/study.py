@@ -97,6 +97,9 @@ class Study:
             self._proposer.saw(trial.digest)
         sampler.load((trial.genome, self.goals.outcome(trial)) for trial in self.finished)
         self._handles = {trial.number: sampler.add(trial.genome) for trial in self._unfinished}
+        for trial in self._unfinished:
+            if (begun := self.goals.outcome(trial)) is not None:
+                sampler.see(self._handles[trial.number], begun)
 
     def enqueue(self, genomes: Sequence[Genome]) -> None:
         """Evaluate these before the sampler is asked; those over a limit or seen before are passed over."""

@@ -174,8 +174,9 @@ def _check_names(config: SearchConfig) -> None:
 def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
     """The candidates named by `start` (zoo names, architecture files), scaled into the space and the limits.
 
-    Where none is named, the default sampler begins with published networks of the families that the space holds, as far
-    as they come within the limits; "none" names none. `say` is told of what had to be scaled. Raises: InputError.
+    Where none is named, the default sampler begins with published networks of the families that the space holds, a
+    quarter of the trials at most, as far as they come within the limits; "none" names none. `say` is told of what had
+    to be scaled. Raises: InputError.
     """
     config = setup.config
     if config.start == ["none"]:
@@ -187,7 +188,7 @@ def starts(setup: Setup, say: Callable[[str], None]) -> list[Any]:
         except InputError as error:
             raise InputError(f"--start {name}: {error}") from error
     if not config.start and config.sampler == "auto" and setup.training is not None:
-        for name in search_spaces.STARTS.get(config.space, ()):
+        for name in search_spaces.STARTS.get(config.space, ())[: max(1, config.trials // 4)]:
             with suppress(InputError):  # no scale of it is within the limits
                 found.append(_start(setup, pricing, name, say))
     return found

@@ -47,7 +47,7 @@ def make_sampler(
     if name == "auto":
         from nas.samplers.surrogate import SurrogateSampler
 
-        told = partial(numbers, "scores", scores) if scores is not None else None
+        told = partial(numbers, "scores", scores, finite=False) if scores is not None else None
         return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, told)
     if name == "qmc":
         from nas.samplers.qmc import QmcSampler

@@ -11,7 +11,7 @@ from scipy.stats import theilslopes
 from nas.samplers.base import Outcome
 from nas.samplers.candidates import Candidate
 from nas.samplers.features import Array
-from nas.samplers.model import Data, winsorised
+from nas.samplers.model import MOST, Data, winsorised
 
 PAIRS = 5  # trainings known at some share and at the end, before beginnings of that share are believed
 BEGUN = 60  # beginnings in the model, the latest; and as many ends with a beginning of the same share
@@ -83,7 +83,7 @@ class Evidence:
 
     def excess(self, index: int, row: Row) -> Data:
         """Of a limit, no further over it than twice as far as most are within it or over it."""
-        known = self._over[index]
+        known = sorted(self._over[index], key=lambda pair: abs(pair[1]))[:MOST]  # the nearest tell where the limit runs
         excesses = np.array([excess for _, excess in known])
         far = 2 * float(np.median(np.abs(excesses))) or float(np.abs(excesses).max())
         return Data(np.array([row(candidate) for candidate, _ in known]), np.clip(excesses, -far, far))

@@ -9,6 +9,7 @@ from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
 from nas.ranking import pareto, ranked
 from nas.samplers import NAMES, make_sampler
+from nas.samplers.random import RandomSampler
 from nas.store.base import MemoryStore
 from nas.study import Plan, Study
 from nas.trial import State
@@ -164,3 +165,29 @@ def test_what_an_earlier_study_left_in_a_trials_folder_is_not_its_checkpoint(lay
     study.handle(Lost(first.number, first.attempt, "gone"))
     assert study.next().attempt == 2
     assert (tmp_path / "0" / "state.pt").read_text() == "its own"
+
+
+def test_a_sampler_hears_again_how_far_the_trainings_that_go_on_have_come(layers, tmp_path):
+    class Hearing(RandomSampler):
+        def __init__(self):
+            super().__init__(layers, 0)
+            self.heard = []
+
+        def see(self, handle, outcome):
+            self.heard.append((outcome.fidelity, list(outcome.values), dict(outcome.earlier)))
+
+    class Left(MemoryStore):
+        def load(self, pricing):
+            return tuple(first.trials.values())
+
+    goals, plan = objectives_from(["accuracy:max"]), Plan(trials=2, epochs=(1, 4), checkpoints=tmp_path)
+    pricing, before, after = Pricing(layers, macs, ()), Hearing(), Hearing()
+    first = Study(plan=plan, pricing=pricing, objectives=goals, sampler=before, store=MemoryStore())
+    job = first.next()
+    first.handle(Reported(job.number, 1, 1, {"accuracy": 0.25}))
+    first.handle(Reported(job.number, 1, 2, {"accuracy": 0.5}))
+
+    Study(plan=plan, pricing=pricing, objectives=goals, sampler=after, store=Left())
+
+    assert before.heard == [(0.25, [0.25], {}), (0.5, [0.5], {0.25: [0.25]})]
+    assert after.heard == [(0.5, [0.5], {0.25: [0.25]})]
