@@ -165,7 +165,7 @@ def numbers(
 ) -> dict[str, float]:
     """What `function` tells of a candidate, by name.
 
-    Raises: InputError, with `what` the function is called, when it fails or tells of anything but numbers, and `finite` ones.
+    Raises: InputError, with `what` the function is called, when it fails or tells of anything but (`finite`) numbers.
     """
     try:
         found = {str(name): float(value) for name, value in function(candidate).items()}

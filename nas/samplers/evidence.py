@@ -83,7 +83,9 @@ class Evidence:
 
     def excess(self, index: int, row: Row) -> Data:
         """Of a limit, no further over it than twice as far as most are within it or over it."""
-        known = sorted(self._over[index], key=lambda pair: abs(pair[1]))[:MOST]  # the nearest tell where the limit runs
+        known = self._over[index]
+        if len(known) > MOST:  # the nearest tell where the limit runs
+            known = sorted(known, key=lambda pair: abs(pair[1]))[:MOST]
         excesses = np.array([excess for _, excess in known])
         far = 2 * float(np.median(np.abs(excesses))) or float(np.abs(excesses).max())
         return Data(np.array([row(candidate) for candidate, _ in known]), np.clip(excesses, -far, far))

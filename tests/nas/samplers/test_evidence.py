@@ -10,6 +10,7 @@ from nas.feasible import Pricing
 from nas.samplers import Outcome
 from nas.samplers.candidates import Candidates
 from nas.samplers.evidence import BEGUN, PAIRS, Evidence
+from nas.samplers.model import MOST
 
 SPACE = Space({"depth": int_range(1, 20), "kind": one_of("a", "b", "c")})
 MAKER = Candidates(Pricing(SPACE, None, ()), random.Random(0))
@@ -177,3 +178,15 @@ def test_an_outlier_on_the_bad_side_is_drawn_in_and_the_best_stay_as_they_are():
     assert found[:8].tolist() == losses[:8]
     assert found[-1] < 3
     assert evidence.losses()[-1, 0] == 1e30
+
+
+def test_of_many_excesses_those_nearest_to_the_limit_stay():
+    evidence = Evidence(np.array([-1.0]))
+    for index in range(MOST + 50):
+        evidence.measured(candidate(index % 20, index % 3), [float(index - 20)])
+
+    found = evidence.excess(0, row).losses
+
+    assert len(found) == MOST
+    assert sorted(found)[:21] == [float(index - 20) for index in range(21)]
+    assert (found == MOST + 29).sum() == 0
