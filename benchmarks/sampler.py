@@ -1,12 +1,14 @@
 """Trainings that a sampler needs, on tables of networks that others trained, against its peers in the same run.
 
     python benchmarks/sampler.py --tables DIR [--settings nb201-flops ...] [--samplers auto ...] [--seeds 20]
+    python benchmarks/sampler.py --tables DIR --settings nb201-flops --samplers auto --at-a-time 8
 
 Every sampler but `optuna` has the filter on known costs and the check for repeats round it; `optuna` is Optuna's
 default sampler as it comes, told of a limit after the training, its repeats counted as trainings. Two objectives: the
 hypervolume of what was trained as a share of the table's (reference point: 25th percentile of accuracy, largest cost).
 One objective, under a limit (25th percentile of cost): points of accuracy below the best within it. A run that does not
-reach a goal counts as one training more than it had. Intervals: 95 %, bootstrap over seeds; differences are of paired
+reach a goal counts as one training more than it had. With --at-a-time so many trainings run at once and end in random
+order. Intervals: 95 %, bootstrap over seeds; differences are of paired
 seeds, and `*` says that the interval excludes zero.
 """
 
@@ -15,6 +17,8 @@ import functools
 import json
 import multiprocessing
 import os
+import random
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -24,6 +28,12 @@ import optuna
 from tables import SETTINGS, area
 
 from nas import search
+from nas.feasible import Pricing
+from nas.jobs import Finished
+from nas.objectives import limits_from, objectives_from
+from nas.samplers import make_sampler
+from nas.store.base import MemoryStore
+from nas.study import Plan, Study
 
 N = 200
 MARKS = (25, 50, 100, 200)
@@ -38,7 +48,7 @@ def table_of(setting, folder):
 
 def run(job):
     """One search: what was reached after each training, the share of repeats, and the seconds for a proposal."""
-    setting, goals, name, seed, folder = job
+    setting, goals, name, seed, folder, at_a_time = job
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = table_of(setting, folder)
@@ -47,13 +57,32 @@ def run(job):
         trained = plain_optuna(table, goals, seed)
     else:
         limits = [*table.limits, *([f"cost<={table.tight!r}"] if goals == 1 and table.cost else [])]
-        result = search(
-            table.space, table.evaluate, objectives=["accuracy:max", "cost:min"][:goals], costs=table.costs,
-            constraints=limits, trials=N, sampler=name, storage=None, runner="inline", seed=seed,
-        )  # fmt: skip
-        trained = [table.key(trial.candidate) for trial in result.trials]
+        objectives = ["accuracy:max", "cost:min"][:goals]
+        if at_a_time > 1:
+            trials = at_once(table, objectives, limits, name, seed, at_a_time)
+        else:
+            trials = search(
+                table.space, table.evaluate, objectives=objectives, costs=table.costs, constraints=limits, trials=N,
+                sampler=name, storage=None, runner="inline", seed=seed,
+            ).trials  # fmt: skip
+        trained = [table.key(trial.candidate) for trial in trials]
     seconds = (time.process_time() - started) / len(trained)
     return setting, goals, name, seed, progress(table, goals, trained), 1 - len(set(trained)) / len(trained), seconds
+
+
+def at_once(table, objectives, limits, name, seed, count):
+    """The trials in the order in which they ended."""
+    goals, pricing = objectives_from(objectives), Pricing(table.space, table.costs, limits_from(limits))
+    sampler = make_sampler(name, table.space, goals, seed, pricing=pricing)
+    rng, running = random.Random(seed), []
+    with tempfile.TemporaryDirectory() as scratch:
+        plan = Plan(trials=N, seed=seed, checkpoints=Path(scratch))
+        study = Study(plan=plan, pricing=pricing, objectives=goals, sampler=sampler, store=MemoryStore())
+        while running := running + study.jobs(count - len(running)):
+            job = running.pop(rng.randrange(len(running)))
+            metrics = table.evaluate(study.trials[job.number].candidate, job.budget, None)
+            study.handle(Finished(job.number, job.attempt, metrics, 0.0, "here"))
+    return study.finished
 
 
 def plain_optuna(table, goals, seed):
@@ -91,15 +120,17 @@ def main():
     parser.add_argument("--samplers", nargs="+", default=["auto", "evolution", "tpe", "nsga2", "random", "optuna"])
     parser.add_argument("--objectives", nargs="+", type=int, choices=(1, 2), default=[1, 2])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--at-a-time", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--save", type=Path, help="also write every run as JSON")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     jobs = [
-        (setting, goals, name, seed, options.tables)
+        (setting, goals, name, seed, options.tables, options.at_a_time)
         for setting in options.settings for goals in options.objectives
         for name in options.samplers for seed in range(options.seeds)
-        if not (setting == "flexibert" and (goals == 2 or name == "optuna"))  # it has no cost, and few are trained
+        if not (setting == "flexibert" and goals == 2)  # it has no cost
+        and not (name == "optuna" and (setting == "flexibert" or options.at_a_time > 1))  # few are trained; one by one
     ]  # fmt: skip
     found = {}
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:

@@ -17,7 +17,7 @@ from nas.samplers.gaussian import Columns
 from nas.samplers.model import Model, winsorised
 
 FIRST = 10  # results that set the reference point
-WORST = 0.75  # quantile of them, of what is measured and to be large
+WORST = 0.9  # quantile of them, of what is measured and to be large
 DRAWS = 16  # outcomes of a candidate that are looked at, for several objectives
 QUANTILES: Array = ndtri((np.arange(DRAWS) + 0.5) / DRAWS)
 CURIOUS = 1e-6  # weight of what is not known, where nothing is expected
@@ -92,7 +92,7 @@ class Rating:
         return expected_hypervolume_gain((so_far - low) / span, at, (draws[:, :count] - low) / span)
 
     def _reference(self, column: int) -> float:
-        """What is to be large counts from the third quartile of the first losses, which nobody chose, downwards."""
+        """What is to be large counts from all but the worst tenth of the first losses, which nobody chose, downwards."""
         losses = self._evidence.losses()[:, column]
         if self._objectives[column].maximize:
             return float(np.quantile(losses[:FIRST], WORST))
