@@ -92,7 +92,7 @@ class Rating:
         return expected_hypervolume_gain((so_far - low) / span, at, (draws[:, :count] - low) / span)
 
     def _reference(self, column: int) -> float:
-        """What is to be large counts from all but the worst tenth of the first losses, which nobody chose, downwards."""
+        """What is to be large counts down from the worst tenth of the first losses, which nobody chose."""
         losses = self._evidence.losses()[:, column]
         if self._objectives[column].maximize:
             return float(np.quantile(losses[:FIRST], WORST))
