@@ -27,6 +27,7 @@ def command(capsys, monkeypatch):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "160")  # or words of tables are broken into lines
         try:
             cli.main()
             code = 0

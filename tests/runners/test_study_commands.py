@@ -298,7 +298,7 @@ def test_a_study_made_from_python_says_what_to_do_instead(nas, tmp_path):
 
 
 def test_published_networks_are_scaled_into_the_space_and_the_limits_and_trained(nas, tmp_path):
-    code, _, err = nas(*DIGITS, "--trials", "1")
+    code, _, err = nas(*DIGITS, "--trials", "1", "--start", "none")
     assert code == 0, err
 
     code, out, err = nas("enqueue", "metaformer-digits", "poolformer-s12", "--json")
@@ -313,7 +313,7 @@ def test_published_networks_are_scaled_into_the_space_and_the_limits_and_trained
     assert code == 2
     assert "unknown architecture 'poolformer-s13'" in err
 
-    code, _, err = nas(*DIGITS, "--trials", "1")
+    code, _, err = nas(*DIGITS, "--trials", "1", "--start", "none")
     assert code == 0, err
     done = json.loads(nas("trials", "metaformer-digits", "--json")[1])
     assert [trial["number"] for trial in done] == [0, 1]

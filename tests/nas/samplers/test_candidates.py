@@ -125,7 +125,7 @@ def test_costs_are_known_by_candidate_and_rows_hold_them_on_a_scale_that_every_r
     ],
     ids=["zero", "negative", "constant", "almost constant", "none"],
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_costs_that_are_zero_negative_constant_or_absent_leave_rows_of_a_sensible_size(costs):
     candidates = make(costs=costs)
     genomes = [*(LAYERS.sample(random.Random(seed)) for seed in range(30)), LAYERS.encode(

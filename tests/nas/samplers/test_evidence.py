@@ -59,7 +59,7 @@ def test_beginnings_come_with_their_fidelity_and_on_the_scale_of_the_ends():
 
 
 @pytest.mark.parametrize("early", [lambda final: 1 - final, lambda final: 0.3], ids=["against", "constant"])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_a_share_that_says_nothing_of_the_end_or_the_contrary_is_not_believed(early):
     evidence = with_pairs(8, early=early)
     evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25))
@@ -148,7 +148,7 @@ def test_excesses_far_from_the_limit_are_drawn_in_and_keep_their_signs():
     assert found[:4].tolist() == given[:4]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_excesses_near_the_largest_float_stay_numbers_whose_squares_are():
     evidence = Evidence(np.array([1.0]))
     for index, excess in enumerate([1.7e308, -1.7e308, 1.7e308]):

@@ -146,7 +146,7 @@ def test_scales_that_are_given_are_kept_and_others_are_found_and_within_bounds()
 
 
 @pytest.mark.parametrize("values", [[0.3], [0.3, 0.3], [0.1] * 7, [5e8, 7e9, 1e9], [1e-9, 3e-9, 2e-9], [0, 0, 1e30]])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_few_equal_tiny_and_huge_values_give_finite_predictions_of_their_size_without_a_warning(values):
     values = np.array(values, dtype=float)
     rows = some_rows(len(values))
@@ -159,7 +159,7 @@ def test_few_equal_tiny_and_huge_values_give_finite_predictions_of_their_size_wi
     assert mean.max() <= values.max() + 0.5 * np.ptp(values) + 1e-6
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_of_results_of_one_candidate_the_mean_is_expected():
     rows = np.repeat(some_rows(2), [20, 20], axis=0)
     values = np.concatenate([np.random.default_rng(0).normal(1, 0.1, 20), np.random.default_rng(1).normal(2, 0.1, 20)])

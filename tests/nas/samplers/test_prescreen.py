@@ -50,7 +50,7 @@ def test_a_score_that_tells_what_the_genes_do_not_leads_to_better_networks():
     ],
     ids=["none", "constant", "no number", "infinite", "missing", "far"],
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_scores_that_are_missing_constant_or_no_numbers_end_no_search(scores):
     genomes = searched(sampler_of(scores=scores), told, STARTUP + 3)
 

@@ -117,7 +117,7 @@ def test_where_nothing_keeps_the_limits_what_is_likeliest_to_keep_them_is_rated_
 
 
 @pytest.mark.parametrize("excess", [float("nan"), float("inf")])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_results_that_are_all_over_a_limit_by_no_number_leave_candidates_alike(excess):
     gains = rating_of(("accuracy:max",), 20, lambda each: (excess,)).gains(some(30, 1), [])
 

@@ -282,7 +282,7 @@ def test_a_search_does_not_depend_on_the_unit_of_its_objective(scale):
 
 @pytest.mark.parametrize("huge", [1e30, 1.7e308])
 @pytest.mark.parametrize("goals", [("loss:min",), ("loss:min", "macs:min"), ("loss:min", "other:min")])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_constant_and_gigantic_values_end_no_search_and_mislead_none(goals, huge):
     for outcome in (lambda value: 0.3, lambda value: huge if value["norm0"] == "batch" else 1 - accuracy(value)):
         sampler = sampler_of(goals=goals)
