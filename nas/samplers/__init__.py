@@ -48,7 +48,7 @@ def make_sampler(
         from nas.samplers.surrogate import SurrogateSampler
 
         told = partial(numbers, "scores", scores, finite=False) if scores is not None else None
-        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, metric_limits, told)
+        return SurrogateSampler(pricing or Pricing(space, None, ()), objectives, seed, told)
     if name == "qmc":
         from nas.samplers.qmc import QmcSampler
 

@@ -67,3 +67,24 @@ class Sampler(Protocol):
 
         Takes well under a millisecond a trial, so that a large study goes on within seconds.
         """
+
+
+class Oblivious:
+    """The answers of a sampler that learns nothing: any handle will do, since nobody asks for it."""
+
+    def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signatures are the contract's
+        """As `add`."""
+        return self.add(genome)
+
+    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
+        """Nothing."""
+
+    def see(self, handle: int, outcome: Outcome) -> None:
+        """Nothing."""
+
+    def tell(self, handle: int, outcome: Outcome | None) -> None:
+        """Nothing."""
+
+    def add(self, genome: Genome) -> int:  # noqa: ARG002
+        """Nothing."""
+        return 0

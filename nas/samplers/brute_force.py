@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from nas.errors import InputError
 from nas.feasible import Pricing
-from nas.samplers.base import Outcome, Proposal
+from nas.samplers.base import Oblivious, Outcome, Proposal
 from nas.space import Genome
 
 LARGEST = 100_000  # combinations of a space that can be gone through
 LOOKS = 1000  # candidates over a limit that one proposal passes over
 
 
-class BruteForceSampler:
+class BruteForceSampler(Oblivious):
     """Behind the contract of `nas.samplers.base.Sampler`. What is illegal, over a limit or known is passed over."""
 
     def __init__(self, pricing: Pricing, seed: int) -> None:
@@ -46,19 +46,6 @@ class BruteForceSampler:
                 self._fallback = genome
                 return Proposal(genome, "brute-force")
         return Proposal(self._fallback, "brute-force")
-
-    def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
-        """Remembered; any handle: nobody asks for it."""
-        return self.add(genome)
-
-    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
-        """It does not come again."""
-
-    def see(self, handle: int, outcome: Outcome) -> None:
-        """Nothing."""
-
-    def tell(self, handle: int, outcome: Outcome | None) -> None:
-        """Nothing: a failure is not repeated."""
 
     def add(self, genome: Genome) -> int:
         """Remembered."""

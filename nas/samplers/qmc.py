@@ -7,16 +7,16 @@ that goes on takes up the sequence where it was left, and so that a proposal cos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from scipy.stats import qmc
 
 from nas.errors import InputError
-from nas.samplers.base import Outcome, Proposal
+from nas.samplers.base import Oblivious, Outcome, Proposal
 from nas.space import Genome, Space
 
 
-class QmcSampler:
+class QmcSampler(Oblivious):
     """Behind the contract of `nas.samplers.base.Sampler`; keeps nothing but its place in the sequence."""
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -33,23 +33,6 @@ class QmcSampler:
         (point,) = self._points.random(1)
         genome = tuple(int(share * options) for share, options in zip(point, self._options, strict=True))
         return Proposal(genome, "qmc")
-
-    def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
-        """Any handle: nobody asks for it."""
-        return 0
-
-    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
-        """Nothing."""
-
-    def see(self, handle: int, outcome: Outcome) -> None:
-        """Nothing."""
-
-    def tell(self, handle: int, outcome: Outcome | None) -> None:
-        """Nothing."""
-
-    def add(self, genome: Genome) -> int:  # noqa: ARG002
-        """Any handle."""
-        return 0
 
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Go on behind as many points as there were trials; of those between, some were rejected and come again."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from nas.samplers.base import Outcome, Proposal
+from nas.samplers.base import Oblivious, Outcome, Proposal
 from nas.space import Genome, Space
 
 
-class RandomSampler:
+class RandomSampler(Oblivious):
     """Draws every choice evenly behind the contract of `nas.samplers.base.Sampler`; keeps nothing."""
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -18,23 +18,6 @@ class RandomSampler:
     def ask(self) -> Proposal:
         """A legal canonical genome. Raises: SpaceError when the space has none."""
         return Proposal(self._space.sample(self._rng), "random")
-
-    def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
-        """Any handle: nobody asks for it."""
-        return 0
-
-    def reject(self, proposal: Proposal, excesses: Sequence[float] = ()) -> None:
-        """Nothing."""
-
-    def see(self, handle: int, outcome: Outcome) -> None:
-        """Nothing."""
-
-    def tell(self, handle: int, outcome: Outcome | None) -> None:
-        """Nothing."""
-
-    def add(self, genome: Genome) -> int:  # noqa: ARG002
-        """Any handle."""
-        return 0
 
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Go on with other draws than those of the run before."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from nas.feasible import Pricing, Scores
-from nas.objectives import Limit, Objective, front
+from nas.objectives import Objective, front
 from nas.samplers.base import Outcome, Proposal
 from nas.samplers.candidates import Candidate, Candidates
 from nas.samplers.evidence import Evidence
@@ -37,10 +37,12 @@ class SurrogateSampler:
         pricing: Pricing,
         objectives: Sequence[Objective],
         seed: int,
-        metric_limits: Sequence[Limit] = (),  # noqa: ARG002 - how far over them a result is, its outcome says
         scores: Scores | None = None,
     ) -> None:
-        """`scores` of a candidate, known without training but too slow to ask for all."""
+        """`scores` of a candidate, known without training but too slow to ask for all.
+
+        How far over limits on what is measured a result is, its outcome says.
+        """
         self._space, self._seed, self._rng = pricing.space, seed, random.Random(seed)
         self._candidates = Candidates(pricing, self._rng)
         self._evidence = Evidence(np.array([-1.0 if objective.maximize else 1.0 for objective in objectives]))
