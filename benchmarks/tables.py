@@ -7,7 +7,7 @@ import numpy as np
 from pyarrow import parquet
 
 from nas import Space, one_of
-from nas.objectives import front
+from nas.hypervolume import hypervolume
 
 EDGES = ["e_0to1", "e_0to2", "e_1to2", "e_0to3", "e_1to3", "e_2to3"]
 OPERATIONS = ["none", "skip", "conv1", "conv3", "pool"]
@@ -87,13 +87,7 @@ def macs_of(channels):
 
 def area(points, reference):
     """Of what points (accuracy, cost) dominate above and left of the reference."""
-    losses = [(-accuracy, cost) for accuracy, cost in points if accuracy > reference[0] and cost < reference[1]]
-    total, edge = 0.0, reference[1]
-    for loss, cost in sorted(losses[index] for index in front(losses)):
-        if cost < edge:
-            total += (edge - cost) * (-loss - reference[0])
-            edge = cost
-    return total
+    return hypervolume([(-accuracy, cost) for accuracy, cost in points], (-reference[0], reference[1]))
 
 
 SETTINGS = {

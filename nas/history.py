@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from nas.hypervolume import hypervolume
-from nas.objectives import Limit, Objective, front
+from nas.objectives import Limit, Objective, covers, front
 from nas.ranking import violation
 from nas.trial import Source, State, Trial
 
@@ -124,14 +124,10 @@ class History:
         found: int | None = None
         kept: list[tuple[float, ...]] = []
         for index, row in enumerate(self._losses):
-            if not any(_covers(other, row) for other in kept):
-                kept = [*(other for other in kept if not _covers(row, other)), row]
+            if not any(covers(other, row) for other in kept):
+                kept = [*(other for other in kept if not covers(row, other)), row]
                 found = index
         return None if found is None else Newest(self._trials[found], self.trainings - self._after[found])
-
-
-def _covers(row: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return all(a <= b for a, b in zip(row, other, strict=True))
 
 
 def scale_of(histories: Sequence[History]) -> Scale:

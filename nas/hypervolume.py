@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from nas.objectives import front
+
 Point = Sequence[float]
 
 
@@ -21,27 +23,23 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 
 def _front(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
     """Without the dominated and the equal ones, in rising order of the first value."""
-    kept: list[tuple[float, ...]] = []
-    for point in sorted(points):
-        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other in kept):
-            kept.append(point)
-    return kept
+    return sorted(points[index] for index in front(points))
 
 
-def _volume(front: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
-    if not front:
+def _volume(inside: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
+    if not inside:
         return 0.0
     if len(reference) == 1:
-        return reference[0] - front[0][0]
+        return reference[0] - inside[0][0]
     if len(reference) == 2:
-        return _area(front, reference)
-    return sum(_exclusive(point, front[index + 1 :], reference) for index, point in enumerate(front))
+        return _area(inside, reference)
+    return sum(_exclusive(point, inside[index + 1 :], reference) for index, point in enumerate(inside))
 
 
-def _area(front: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
+def _area(inside: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
     """Strips from left to right: along a front the second value falls as the first rises."""
     total, above = 0.0, reference[1]
-    for x, y in front:
+    for x, y in inside:
         total += (reference[0] - x) * (above - y)
         above = y
     return total

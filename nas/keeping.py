@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.objectives import Limit, Objective
+from nas.objectives import Limit, Objective, covers
 from nas.ranking import violation
 from nas.trial import Source, State, Trial
 
@@ -54,5 +54,4 @@ class Keeper:
 
 def _covers(ours: tuple[list[float], int], theirs: tuple[list[float], int]) -> bool:
     """Nowhere worse; of equal ones the first trial covers the others, as in `nas.objectives.front`."""
-    nowhere_worse = all(a <= b for a, b in zip(ours[0], theirs[0], strict=True))
-    return nowhere_worse and (ours[0] != theirs[0] or ours[1] < theirs[1])
+    return covers(ours[0], theirs[0]) and (ours[0] != theirs[0] or ours[1] < theirs[1])

@@ -90,6 +90,11 @@ def excess(limits: Sequence[Limit], costs: Mapping[str, float]) -> float:
     return sum(max(0.0, limit.excess(costs)) / max(1e-12, abs(limit.bound)) for limit in limits)
 
 
+def covers(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Whether one row of losses is nowhere worse than another; so equal rows cover each other."""
+    return all(a <= b for a, b in zip(ours, theirs, strict=True))
+
+
 def front(losses: Sequence[Sequence[float]]) -> list[int]:
     """Indices of the rows that no other row dominates (all values to be small); of equal rows the first stays."""
     kept: list[int] = []
@@ -101,6 +106,6 @@ def front(losses: Sequence[Sequence[float]]) -> list[int]:
                 kept.append(index)
                 best = row[1]
             continue
-        if not any(all(a <= b for a, b in zip(losses[other], row, strict=True)) for other in kept):
+        if not any(covers(losses[other], row) for other in kept):
             kept.append(index)
     return sorted(kept)

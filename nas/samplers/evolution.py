@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from nas.errors import SpaceError
-from nas.objectives import Limit, Objective
+from nas.objectives import Limit, Objective, covers
 from nas.samplers.base import Outcome, Proposal
 from nas.space import Genome, Space
 
@@ -95,10 +95,6 @@ class EvolutionSampler:
         scales = self._scales or [1.0] * len(outcome.excesses)
         over = sum(max(0.0, excess) / scale for excess, scale in zip(outcome.excesses, scales, strict=True))
         self._population.append((over, losses, genome))
-        if over == 0 and not any(_covers(other, losses) for other, _ in self._front):
-            self._front = [(other, parent) for other, parent in self._front if not _covers(losses, other)]
+        if over == 0 and not any(covers(other, losses) for other, _ in self._front):
+            self._front = [(other, parent) for other, parent in self._front if not covers(losses, other)]
             self._front.append((losses, genome))
-
-
-def _covers(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    return all(a <= b for a, b in zip(ours, theirs, strict=True))
