@@ -23,11 +23,13 @@ def require(condition, what):
 
 def command(capsys, monkeypatch):
     """A way to run `nas` in this process: exit code, standard output, standard error."""
-    from runners import cli
+    from runners import cli, cli_studies
+
+    for console in (cli.out, cli.err, cli_studies.out, cli_studies.err):
+        console.width = 160  # or words of tables are broken into lines
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "160")  # or words of tables are broken into lines
         try:
             cli.main()
             code = 0
