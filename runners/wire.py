@@ -7,6 +7,7 @@ import json
 
 from nas.jobs import Budget, Event, Failed, Finished, Job, Reported
 
+EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
 KINDS: dict[str, type[Event]] = {"reported": Reported, "finished": Finished, "failed": Failed}
 
 

@@ -1,0 +1,99 @@
+"""A Ray actor that evaluates the jobs of a study, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray import tune
+
+from nas.jobs import Event, Job, Reported
+from runners.evaluation import evaluate_job
+from runners.wire import EVENT, event_text, read_job
+
+
+class Stopped(BaseException):
+    """Ends an evaluation that nobody waits for any more; no `except Exception` of the user's shall stop it."""
+
+
+class JobTrainable(tune.Trainable):  # type: ignore[misc]
+    """A Ray actor that evaluates job after job. Each `step` gives the next event of the current job."""
+
+    _begun: bool
+    _thread: threading.Thread
+
+    def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
+        """Once an actor: keep space and evaluation, begin the first job."""
+        self._space, self._evaluate = space, evaluate
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next job, in the same warm process."""
+        self._end()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Say that the job has begun, where that is timed; after that, wait for the next event."""
+        if not self._begun:
+            self._begun = True
+            return {"mixer_nas_step": 0, "done": False}
+        self._go.release()
+        event = self._events.get()
+        done = not isinstance(event, Reported)
+        if done:
+            self._thread.join()
+        return {EVENT: event_text(event), "mixer_nas_step": getattr(event, "step", 0), "done": done}
+
+    def cleanup(self) -> None:
+        """Stop the current job."""
+        self._end()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing: checkpoints are the study's."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing."""
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        job = _with_device(read_job(config["job"]))
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._go, self._stopped = threading.Semaphore(0), False
+        self._begun = not config["timed"]
+
+        def send(event: Event) -> None:
+            self._events.put(event)
+            if isinstance(event, Reported):
+                self._go.acquire()
+                if self._stopped:
+                    raise Stopped
+
+        def work() -> None:
+            self._go.acquire()
+            if not self._stopped:
+                with suppress(Stopped):
+                    evaluate_job(self._space, self._evaluate, job, send)
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        self._stopped = True
+        self._go.release()
+        self._thread.join(timeout=60)
+        if self._thread.is_alive():
+            raise RuntimeError("the evaluation did not stop, so this actor is not used again")
+
+
+def _with_device(job: Job) -> Job:
+    device = "cuda" if ray.get_gpu_ids() else job.budget.device
+    return dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
