@@ -17,6 +17,7 @@ class State(enum.StrEnum):
 
     RUNNING = "running"
     COMPLETE = "complete"
+    PAUSED = "paused"
     PRUNED = "pruned"
     FAIL = "fail"
 

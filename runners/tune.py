@@ -6,7 +6,6 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import tempfile
@@ -22,8 +21,12 @@ from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
 from runners.ray_cluster import ENVIRONMENT, check_nodes, cluster, environment, share
-from runners.ray_study import Causes, StudySearcher
+from runners.ray_rungs import RungScheduler
+from runners.ray_study import StudySearcher
+from runners.ray_words import JobWords
 from runners.ray_worker import JobTrainable
+
+__all__ = ["RungScheduler", "StudySearcher", "check", "run"]
 
 CONNECT_S = 5.0
 
@@ -60,8 +63,14 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     with environment(ENVIRONMENT), cluster(options.address):
         check_nodes()
         workers, cpus = share(options, study)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
-        searcher = StudySearcher(study, workers, options, watch)
+        searcher = StudySearcher(
+            study,
+            workers,
+            timeout=options.timeout,
+            trial_timeout=options.trial_timeout,
+            watch=watch,
+            words=JobWords(study.space, timed=options.trial_timeout is not None),
+        )
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
             try:
                 _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
@@ -77,7 +86,7 @@ def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: d
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
     tuner = Tuner(
         tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount}),
-        tune_config=TuneConfig(search_alg=searcher, scheduler=Causes(searcher), num_samples=-1, reuse_actors=True),
+        tune_config=TuneConfig(search_alg=searcher, scheduler=RungScheduler(searcher, forget=True), num_samples=-1, reuse_actors=True),
         run_config=RunConfig(
             storage_path=scratch,
             verbose=0,
