@@ -17,7 +17,6 @@ class State(enum.StrEnum):
 
     RUNNING = "running"
     COMPLETE = "complete"
-    PAUSED = "paused"
     PRUNED = "pruned"
     FAIL = "fail"
 

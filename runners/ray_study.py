@@ -96,6 +96,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._watch(self.study)
         if self._jobs:
             return None
+        self.tick()  # with nothing alive Tune asks here and nowhere else
         if self._late or self.study.over:
             self.over = True
             return Searcher.FINISHED
