@@ -22,6 +22,16 @@ def share_of_conv3(candidate, budget, report):
     return {"accuracy": accuracy}
 
 
+def logs_epochs(candidate, budget, report):
+    """The same, and each epoch is a line of the file "epochs" in the checkpoint."""
+    accuracy = share_of_conv3(candidate, budget, lambda step, metrics: None)["accuracy"]
+    for epoch in range(budget.start + 1, budget.stop + 1):
+        with (Path(budget.checkpoint) / "epochs").open("a") as log:
+            log.write(f"{epoch}\n")
+        report(epoch, {"accuracy": accuracy * epoch / 9})
+    return {"accuracy": accuracy * budget.stop / 9}
+
+
 def macs(candidate):
     """skip is free, conv3 costs 3, conv5 costs 5."""
     return {"macs": float(sum({"skip": 0, "conv3": 3, "conv5": 5}[value] for value in candidate.values()))}
