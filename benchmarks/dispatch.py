@@ -19,7 +19,6 @@ import json
 import os
 import secrets
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -98,7 +97,9 @@ def measure(options, folder):
     """Rates by name."""
     import ray
 
-    ray.init(address="local", num_cpus=options.workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        address="local", num_cpus=options.workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     found = {}
     try:
         for turn in range(options.repeat):
@@ -109,8 +110,12 @@ def measure(options, folder):
             ends = ours(place, options.trials, options.workers)
             found.setdefault("ours", []).append(rate(ends))
             if options.trials >= options.late:
-                found.setdefault(f"ours, trials {options.early - WINDOW} to {options.early}", []).append(pace(ends, options.early))
-                found.setdefault(f"ours, trials {options.late - WINDOW} to {options.late}", []).append(pace(ends, options.late))
+                found.setdefault(f"ours, trials {options.early - WINDOW} to {options.early}", []).append(
+                    pace(ends, options.early)
+                )
+                found.setdefault(f"ours, trials {options.late - WINDOW} to {options.late}", []).append(
+                    pace(ends, options.late)
+                )
             for reuse in (True, False) if options.stock else ():
                 url = f"sqlite:///{place}/stock{reuse}.db"
                 told = store.tune(url, options.stock, ["accuracy:max"], place / f"stock{reuse}", reuse_actors=reuse)

@@ -38,6 +38,8 @@ def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that this machine cannot carry out."""
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
+    if options.callbacks:
+        raise InputError("callbacks are Ray Tune's; use the runner ray")
     check_numbers(options)
     share, most = options.gpus_per_trial, _most(options)
     if share and not most:

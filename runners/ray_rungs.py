@@ -15,6 +15,8 @@ from runners.ray_study import StudySearcher
 
 UNMADE = "died because of an error raised in its creation task"  # Ray's words for an actor that could not be made
 
+KEPT = ("_live_trials", "_stopped_trials", "_failed_trials", "_trials_to_cache", "_trials")  # of Tune's controller
+
 
 class RungScheduler(FIFOScheduler):  # type: ignore[misc]
     """Carries out what the study of a `StudySearcher` decides.
@@ -24,7 +26,9 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
     """
 
     def __init__(self, searcher: StudySearcher, *, forget: bool = False) -> None:
-        """`forget`: let Tune drop the trials that have ended, so that long searches stay fast; they are then in no
+        """For the study of `searcher`.
+
+        `forget` lets Tune drop the trials that have ended, so that long searches stay fast; they are then in no
         result grid.
         """
         super().__init__()
@@ -80,7 +84,7 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         self._searcher.broke(
             trial.trial_id,
             lines[-1][:500],
-            begun=trial not in _bare(tune_controller)._resetting_trials,  # noqa: SLF001 - an idle actor that was dead
+            begun=trial not in getattr(_bare(tune_controller), "_resetting_trials", ()),  # else an idle actor was dead
             own=not isinstance(trial.get_pickled_error(), RayActorError),
             unmade=UNMADE in told,
         )
@@ -113,16 +117,14 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def _drop(self, controller: Any) -> None:
         """Tune looks at all its trials again and again, and keeps them for a grid that nobody asks for."""
-        kept = (controller._live_trials, controller._stopped_trials, controller._failed_trials, controller._trials_to_cache)  # noqa: SLF001, E501
-        for trial in self._gone:
-            if not trial.is_finished():  # not yet
-                continue
-            for trials in kept:
-                trials.discard(trial)
-            controller._trial_metadata.pop(trial.trial_id, None)  # noqa: SLF001
-            if trial in controller._trials:  # noqa: SLF001
-                controller._trials.remove(trial)  # noqa: SLF001
+        over = [trial for trial in self._gone if trial.is_finished()]
         self._gone = [trial for trial in self._gone if not trial.is_finished()]
+        for trial in over:
+            for name in KEPT:
+                kept = getattr(controller, name, ())
+                if trial in kept:
+                    kept.remove(trial)
+            getattr(controller, "_trial_metadata", {}).pop(trial.trial_id, None)
 
 
 def _bare(tune_controller: Any) -> Any:

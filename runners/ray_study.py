@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from nas.api import Watch
+from nas.api import Watch, tidying
 from nas.errors import InputError, NasError
 from nas.jobs import Event, Failed, Finished, Job, Lost
 from nas.study import Study
@@ -46,7 +46,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     ) -> None:
         """Over `study`, with `workers` jobs at a time.
 
-        `timeout` and `trial_timeout` are seconds, as for `nas.search`; `words` None is for trainables of the user's own.
+        `timeout` and `trial_timeout` are seconds, as for `nas.search`; `watch` None deletes checkpoints that nobody
+        will ask for; `words` None is for trainables of the user's own.
         """
         super().__init__()
         self.study, self.workers = study, workers
@@ -55,7 +56,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.woken: deque[str] = deque()
         self.over = False
         self.scheduled = False
-        self._watch = watch or _nothing
+        self._watch = watch or tidying(study)
         self._ends = None if timeout is None else time.monotonic() + timeout
         self.limit = trial_timeout
         self._again: deque[Job] = deque()
@@ -225,7 +226,3 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         except NasError as error:
             self.error = self.error or error
         self._watch(self.study)
-
-
-def _nothing(_study: Study) -> None:
-    """Nobody watches."""

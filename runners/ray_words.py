@@ -68,8 +68,10 @@ class PlainWords:
 
     def event(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> Event | None:
         """Numbers that are not Tune's own are metrics; without an `epoch`, each result is one epoch more."""
-        told = {name: value for name, value in result.items() if name not in TUNES_OWN and isinstance(value, Real)}
-        epoch = int(told.pop(EPOCH, job.budget.start + int(result.get(TRAINING_ITERATION, 0))))
+        told = {
+            name: float(value) for name, value in result.items() if name not in TUNES_OWN and isinstance(value, Real)
+        }
+        epoch = int(told.pop(EPOCH, None) or job.budget.start + int(result.get(TRAINING_ITERATION, 0)))
         if not told and not ended:
             return None
         last = ended or epoch >= job.budget.stop

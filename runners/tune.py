@@ -6,14 +6,18 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ray import cloudpickle, tune
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from nas.api import RunnerOptions, Watch
 from nas.errors import InputError
@@ -25,10 +29,12 @@ from runners.ray_rungs import RungScheduler
 from runners.ray_study import StudySearcher
 from runners.ray_words import JobWords
 from runners.ray_worker import JobTrainable
+from runners.wire import EVENT
 
 __all__ = ["RungScheduler", "StudySearcher", "check", "run"]
 
 CONNECT_S = 5.0
+NEVER = "1e9"  # seconds between two copies of Tune's state, which nobody reads
 
 
 def check(options: RunnerOptions) -> None:
@@ -38,6 +44,11 @@ def check(options: RunnerOptions) -> None:
             f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
         )
     check_numbers(options)
+    for callback in options.callbacks:
+        if not isinstance(callback, Callback):
+            raise InputError(
+                f"callback {callback!r}: an object of a class that derives from ray.tune.Callback is expected"
+            )
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
 
@@ -71,9 +82,11 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             watch=watch,
             words=JobWords(study.space, timed=options.trial_timeout is not None),
         )
-        with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        resources = {"cpu": cpus, "gpu": options.gpus_per_trial}
+        trainable = _trainable(study, evaluate, resources)
+        with _place(study, options) as place:
             try:
-                _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+                _fit(trainable, searcher, place, options.callbacks)
             except Exception:
                 if searcher.error is None:
                     raise
@@ -81,15 +94,44 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: dict[str, float], scratch: str) -> None:
+def _trainable(study: Study, evaluate: Evaluate, resources: dict[str, float]) -> Any:
     _send_by_value(evaluate)
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
+    return tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount})
+
+
+@contextmanager
+def _place(study: Study, options: RunnerOptions) -> Iterator[Path]:
+    """Where Tune keeps what callbacks write; without any, nothing that is asked for again."""
+    if options.callbacks:
+        yield study.plan.checkpoints / "tune"
+        return
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = NEVER
+    with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        yield Path(scratch)
+
+
+class Plain(Callback):  # type: ignore[misc]
+    """Comes before the user's callbacks, and takes out of the results what only the study can read."""
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        """Results are changed in place."""
+        result.pop(EVENT, None)
+
+
+def _fit(trainable: Any, searcher: StudySearcher, place: Path, callbacks: Sequence[Any]) -> None:
     tuner = Tuner(
-        tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount}),
-        tune_config=TuneConfig(search_alg=searcher, scheduler=RungScheduler(searcher, forget=True), num_samples=-1, reuse_actors=True),
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=searcher,
+            scheduler=RungScheduler(searcher, forget=True),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
         run_config=RunConfig(
-            storage_path=scratch,
+            storage_path=str(place),
             verbose=0,
+            callbacks=[Plain(), *callbacks],
             checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=FailureConfig(max_failures=0),
         ),

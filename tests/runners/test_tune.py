@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import time
 from pathlib import Path
 
 import evaluations
