@@ -67,7 +67,7 @@ class PlainWords:
         }
 
     def event(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> Event | None:
-        """Numbers that are not Tune's own are metrics; without an `epoch`, each result is one epoch more."""
+        """Numbers that are not Tune's own are metrics, nested ones as `a/b`; without an `epoch`, each result is one epoch more."""
         told = {
             name: float(value) for name, value in result.items() if name not in TUNES_OWN and isinstance(value, Real)
         }
@@ -103,7 +103,12 @@ class JobWords:
         return read_event(result[EVENT]) if EVENT in result else None
 
 
+def _tunes(name: str) -> bool:
+    """Whether an entry of a flat result is Tune's; it adds the whole config."""
+    return name.partition("/")[0] in TUNES_OWN
+
+
 def shown(event: Event) -> dict[str, float]:
     """An event's metrics, without those that Tune would take for its own."""
     metrics = event.metrics if isinstance(event, Reported | Finished) else {}
-    return {name: value for name, value in metrics.items() if name not in TUNES_OWN and name != EPOCH}
+    return {name: value for name, value in metrics.items() if not _tunes(name) and name != EPOCH}

@@ -115,8 +115,8 @@ def test_the_ray_tune_script_runs_with_a_function_and_with_a_class_and_goes_on_w
     assert first.returncode == 0, first.stderr
     told = [line.split() for line in first.stdout.splitlines() if line.startswith(("train ", "Training "))]
     assert [(name, number, epochs) for name, number, epochs, _ in told] == [
-        ("train", "18", "9"),
-        ("Training", "18", "9"),
+        ("train", "9", "9"),
+        ("Training", "9", "9"),
     ]
     for name in ("train", "Training"):
         trials = read_study(f"sqlite:///{tmp_path}/nas.db", name).trials
