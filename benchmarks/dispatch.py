@@ -125,6 +125,30 @@ def measure(options, folder):
     return {name: statistics.median(rates) for name, rates in found.items()}
 
 
+RATIOS = (("ours", "stock"), ("ours", "bare"))
+
+
+def ratios(found, options):
+    """Ours over the peers', the faster of the two stocks, and late over early."""
+    stocks = [rate for name, rate in found.items() if name.startswith("stock")]
+    peers = {"stock": max(stocks, default=None), "bare": found.get("bare")}
+    told = {f"ours / {name}": found["ours"] / rate for name, rate in peers.items() if rate}
+    if options.trials >= options.late:
+        early, late = (found[f"ours, trials {last - WINDOW} to {last}"] for last in (options.early, options.late))
+        told["late / early"] = late / early
+    return told
+
+
+def real(options, folder):
+    """Share of the workers' time, from the first start to the last end, that evaluations of digits take."""
+    from nas.data import load
+    from nas.recipe import Recipe
+    from nas.training import TrainAndValidate
+    from search_spaces import get
+
+    return {}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=500)

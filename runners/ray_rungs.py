@@ -121,7 +121,7 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         self._gone = [trial for trial in self._gone if not trial.is_finished()]
         for trial in over:
             for name in KEPT:
-                kept = getattr(controller, name, ())
+                kept: Any = getattr(controller, name, ())
                 if trial in kept:
                     kept.remove(trial)
             getattr(controller, "_trial_metadata", {}).pop(trial.trial_id, None)

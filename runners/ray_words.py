@@ -67,10 +67,8 @@ class PlainWords:
         }
 
     def event(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> Event | None:
-        """Numbers that are not Tune's own are metrics, nested ones as `a/b`; without an `epoch`, each result is one epoch more."""
-        told = {
-            name: float(value) for name, value in result.items() if name not in TUNES_OWN and isinstance(value, Real)
-        }
+        """Numbers that are not Tune's own are metrics; without an `epoch`, each result is one epoch more."""
+        told = {name: float(value) for name, value in result.items() if isinstance(value, Real) and not _tunes(name)}
         epoch = int(told.pop(EPOCH, None) or job.budget.start + int(result.get(TRAINING_ITERATION, 0)))
         if not told and not ended:
             return None
