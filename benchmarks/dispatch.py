@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -65,10 +66,10 @@ def bare(folder, trials, workers):
         def step(self):
             return {**noop.metrics(self.config), "done": True}
 
-        def save_checkpoint(self, checkpoint_dir):
+        def save_checkpoint(self, _directory):
             return {}
 
-        def load_checkpoint(self, checkpoint):
+        def load_checkpoint(self, _checkpoint):
             pass
 
     tune.Tuner(
@@ -88,9 +89,9 @@ def rate(ends):
     return (len(ends) - 1) / (ends[-1] - ends[0])
 
 
-def pace(ends, last):
-    """Trials a second in the window that ends with trial number `last`."""
-    return WINDOW / (ends[last - 1] - ends[last - WINDOW - 1])
+def window(last):
+    """The name of our rate in the window of trials that ends with trial number `last`."""
+    return f"ours, trials {last - WINDOW} to {last}"
 
 
 def measure(options, folder):
@@ -109,13 +110,8 @@ def measure(options, folder):
                 found.setdefault("bare", []).append(rate(bare(place, options.bare, options.workers)))
             ends = ours(place, options.trials, options.workers)
             found.setdefault("ours", []).append(rate(ends))
-            if options.trials >= options.late:
-                found.setdefault(f"ours, trials {options.early - WINDOW} to {options.early}", []).append(
-                    pace(ends, options.early)
-                )
-                found.setdefault(f"ours, trials {options.late - WINDOW} to {options.late}", []).append(
-                    pace(ends, options.late)
-                )
+            for last in (options.early, options.late) if options.trials >= options.late else ():
+                found.setdefault(window(last), []).append(WINDOW / (ends[last - 1] - ends[last - WINDOW - 1]))
             for reuse in (True, False) if options.stock else ():
                 url = f"sqlite:///{place}/stock{reuse}.db"
                 told = store.tune(url, options.stock, ["accuracy:max"], place / f"stock{reuse}", reuse_actors=reuse)
@@ -125,45 +121,74 @@ def measure(options, folder):
     return {name: statistics.median(rates) for name, rates in found.items()}
 
 
-RATIOS = (("ours", "stock"), ("ours", "bare"))
-
-
 def ratios(found, options):
     """Ours over the peers', the faster of the two stocks, and late over early."""
-    stocks = [rate for name, rate in found.items() if name.startswith("stock")]
+    stocks = [value for name, value in found.items() if name.startswith("stock")]
     peers = {"stock": max(stocks, default=None), "bare": found.get("bare")}
-    told = {f"ours / {name}": found["ours"] / rate for name, rate in peers.items() if rate}
+    told = {f"ours / {name}": found["ours"] / value for name, value in peers.items() if value}
     if options.trials >= options.late:
-        early, late = (found[f"ours, trials {last - WINDOW} to {last}"] for last in (options.early, options.late))
+        early, late = (found[window(last)] for last in (options.early, options.late))
         told["late / early"] = late / early
     return told
 
 
 def real(options, folder):
     """Share of the workers' time, from the first start to the last end, that evaluations of digits take."""
-    from nas.data import load
-    from nas.recipe import Recipe
-    from nas.training import TrainAndValidate
-    from search_spaces import get
+    from nas.config import SearchConfig
+    from runners.job_setup import prepare
 
-    return {}
+    found = {}
+    for runner in ("local", "ray"):
+        first, last = {}, []
+
+        def watch(study, first=first, last=last):
+            now = time.perf_counter()
+            for trial in study.trials.values():
+                if trial.seconds is not None and trial.number not in first:
+                    first[trial.number] = now - trial.seconds
+            last.extend([now] * (len(study.finished) - len(last)))
+
+        setup = prepare(SearchConfig(data="digits", epochs=options.epochs))
+        result = search(
+            setup.space, setup.evaluate, objectives=["accuracy:max"], costs=setup.costs, trials=options.real,
+            sampler="random", storage=f"sqlite:///{folder}/{runner}.db", study="real", runner=runner,
+            workers=options.workers, epochs=setup.config.epoch_range, checkpoints=folder / runner, watch=watch,
+        )  # fmt: skip
+        inside = sum(trial.seconds for trial in result.trials)
+        found[f"{runner}: inside evaluate"] = inside / options.workers / (last[-1] - min(first.values()))
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=500)
-    parser.add_argument("--bare", type=int, default=500)
-    parser.add_argument("--stock", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=500, help="of ours [500]")
+    parser.add_argument("--bare", type=int, default=500, help="trials of bare Tune; 0 leaves it out [500]")
+    parser.add_argument("--stock", type=int, default=60, help="trials of OptunaSearch, each way; 0 leaves it out [60]")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--early", type=int, default=1000)
-    parser.add_argument("--late", type=int, default=5000)
+    parser.add_argument("--repeat", type=int, default=1, help="turns, of which the median rates count [1]")
+    parser.add_argument("--early", type=int, default=1000, help=f"end of the first window of {WINDOW} trials [1000]")
+    parser.add_argument("--late", type=int, default=5000, help="end of the last window, where --trials reach it [5000]")
+    parser.add_argument("--real", type=int, metavar="TRIALS", help="train on digits instead, with local and with ray")
+    parser.add_argument("--epochs", default="6", help="MIN:MAX for --real [6]")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     options = parser.parse_args()
+    if not WINDOW < options.early <= options.late:
+        parser.error(f"--early is more than {WINDOW} and at most --late")
     noop.quiet()
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     with tempfile.TemporaryDirectory(prefix="nas-bench-") as folder:
-        found = measure(options, Path(folder))
-    print(json.dumps(found, indent=1))
+        if options.real:
+            found, told = {}, real(options, Path(folder))
+        else:
+            found = measure(options, Path(folder))
+            told = ratios(found, options)
+    if options.json:
+        sys.stdout.write(json.dumps({"rates": found, "ratios": told}) + "\n")
+        return
+    for name, value in found.items():
+        print(f"{name}: {value:.1f} trials/s")
+    for name, value in told.items():
+        print(f"{name}: {value:.2f}")
 
 
 if __name__ == "__main__":
