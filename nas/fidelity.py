@@ -31,12 +31,16 @@ class Rungs:
         smallest, full: epochs of the first rung and of the last.
         factor: of the trials of a rung one in so many goes on; about the ratio of one rung's epochs to the last one's.
         brackets: how many ladders there are: the first begins at the first rung, the second at the second, ...
+        share: of the training images, at the first rung. scale: side of the images there, relative to the full one.
+            Both rise from rung to rung by a constant ratio, to 1 at the full budget.
     """
 
     smallest: int
     full: int
     factor: int = 3
     brackets: int = 1
+    share: float = 1.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises: InputError."""
@@ -49,6 +53,11 @@ class Rungs:
             raise InputError(
                 f"brackets {self.brackets}: 1 to {len(self.levels)} are possible with rungs at {rungs} epochs"
             )
+        for what, first in (("rung subset", self.share), ("rung scale", self.scale)):
+            if not 0 < first <= 1:
+                raise InputError(f"{what} {first:g}: a share of the full one, above 0 and up to 1, is possible")
+            if first < 1 and len(self.levels) == 1:
+                raise InputError(f"{what} {first:g}: there are no rungs to rise on; epochs MIN:MAX make some")
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
@@ -62,6 +71,17 @@ class Rungs:
     def held(self) -> int:
         """Epochs of the last rung but one, 1 where there is none: so long no training may know of its end."""
         return self.levels[-2] if len(self.levels) > 1 else 1
+
+    def share_at(self, level: int) -> float:
+        """Of the training images, on the way to a rung."""
+        return self._rising(self.share, level)
+
+    def scale_at(self, level: int) -> float:
+        """Side of the images relative to the full one, on the way to a rung."""
+        return self._rising(self.scale, level)
+
+    def _rising(self, first: float, level: int) -> float:
+        return first ** (1 - self.levels.index(level) / max(1, len(self.levels) - 1)) if first < 1 else 1.0
 
     def bracket(self, number: int) -> int:
         """Which ladder a trial climbs: a function of its number, in the shares of Hyperband."""
@@ -182,7 +202,9 @@ class Ladder:
         """
         found: list[int] = []
         for bracket in range(self.rungs.brackets):
-            climbing = Counter(level for number, level in self._towards.items() if self.rungs.bracket(number) == bracket)
+            climbing = Counter(
+                level for number, level in self._towards.items() if self.rungs.bracket(number) == bracket
+            )
             most = coming
             for level in self.rungs.levels[bracket:-1]:
                 most += climbing[level]

@@ -89,6 +89,29 @@ def test_a_budget_lies_between_the_rungs_of_its_own_ladder():
         rungs.after(9)
 
 
+def test_the_share_and_the_side_rise_by_a_constant_ratio_from_rung_to_rung_to_the_full_ones():
+    rungs = Rungs(1, 9, brackets=2, share=0.25, scale=16 / 28)
+
+    assert [rungs.share_at(level) for level in (1, 3, 9)] == [0.25, 0.5, 1.0]
+    assert [round(28 * rungs.scale_at(level)) for level in (1, 3, 9)] == [16, 21, 28]
+    assert [Rungs(1, 9).share_at(level) for level in (1, 3, 9)] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"share": 0.0}, "rung subset 0: a share of the full one, above 0 and up to 1, is possible"),
+        ({"share": 1.5}, "rung subset 1.5: a share"),
+        ({"scale": -0.5}, "rung scale -0.5: a share"),
+        ({"scale": float("nan")}, "rung scale nan: a share"),
+        ({"smallest": 9, "share": 0.5}, "rung subset 0.5: there are no rungs to rise on; epochs MIN:MAX make some"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(given, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        Rungs(**{"smallest": 1, "full": 9, **given})
+
+
 def climb(ladder, losses, order, workers, *, trials):
     """Everybody trains as the ladder says, `workers` at a time in the order of a seed; the epochs of each trial."""
     rng, begun, running, reached = random.Random(order), iter(range(trials)), [], {}
