@@ -3,21 +3,21 @@
     python benchmarks/rungs.py --storage sqlite:///rungs.db --train --data hf:DIR      # about 90 minutes on a core
     python benchmarks/rungs.py --storage sqlite:///rungs.db
 
-`--train` draws 18 networks for each of 5 seeds and trains every one for 9 epochs, with its validation accuracy after each
-epoch in the database; interrupted, the same command goes on. After that the same networks go through a search by rungs
-(the real `Study`; 1:9 epochs by 3) that is answered from these curves: a training that pauses at a rung is the unbroken
-one to the bit (tests/nas/test_training_on_rungs.py), so what a rung would have seen is in the curve already. The clock is
-simulated from the seconds that each epoch took; with 4 workers several trainings are under way when a rung decides. The
-networks arrive in random orders, the same for everybody.
+`--train` draws 18 networks for each of 5 seeds and trains every one for 9 epochs, with its validation accuracy after
+each epoch in the database; interrupted, the same command goes on. After that the same networks go through a search by
+rungs (the real `Study`; 1:9 epochs by 3) that is answered from these curves: a training that pauses at a rung is the
+unbroken one to the bit (tests/nas/test_training_on_rungs.py), so what a rung would have seen is in the curve already.
+The clock is simulated from the seconds that each epoch took; with 4 workers several trainings are under way when a rung
+decides. The networks arrive in random orders, the same for everybody.
 
 The peers are Optuna's two pruners, asked after every epoch, and Ray Tune's ASHA scheduler: all stop trainings and pause
 none. `fewer` trains as many networks of the order as the epochs of our rungs pay for to their end. With two objectives
 the peers see the accuracy alone, since none takes two.
 
-Epochs are a share of those of all full trainings. The best found is below that of all full trainings or is the same
-number, never above, for these are the same trainings; the interval of the mean difference is a bootstrap over seeds with
-one order for each, which is what 5 searches with and without rungs would show: where it ends at 0, they would not show a
-loss. Hypervolume is a share of that of all full trainings, with a tenth of the range as margin.
+Epochs are a share of those of all full trainings. What is found is below what they find in all, or the same; never
+above, since these are the same trainings. The interval of the mean difference is a bootstrap over seeds with one order
+for each, which is what 5 searches with and without rungs would show: where it reaches 0 they would not show a loss.
+Hypervolume is a share of that of all full trainings; the reference point is a tenth of the range worse than the worst.
 """
 
 import argparse
@@ -180,7 +180,7 @@ class TuneAsha:
         return self.scheduler.on_trial_result(None, self.trials[index], result) == "CONTINUE"
 
 
-def halving(networks, order, workers, name):  # noqa: ARG001
+def halving(networks, order, workers, name):
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
     return stop_early(networks, order, workers, Pruner(pruner, name))
 
@@ -190,7 +190,7 @@ def hyperband(networks, order, workers, name):
     return stop_early(networks, order, workers, Pruner(pruner, name))
 
 
-def tune_asha(networks, order, workers, name):  # noqa: ARG001
+def tune_asha(networks, order, workers, name):
     return stop_early(networks, order, workers, TuneAsha())
 
 
@@ -248,8 +248,8 @@ def report(found, goals, workers):
             f"| {name} | {statistics.fmean(share for share, *_ in rows):.1%} | {most:.1%} "
             f"| {statistics.fmean(full for *_, full in rows):.1f} "
             f"| {statistics.fmean(loss > -1e-12 for _, loss, _ in rows):.0%} "
-            f"| {-unit * statistics.fmean(loss for _, loss, _ in rows):.3f} "
-            f"| {abs(unit * high):.3f} to {-unit * low:.3f} |"
+            f"| {unit * statistics.fmean(abs(loss) for _, loss, _ in rows):.3f} "
+            f"| {abs(unit * high):.3f} to {abs(unit * low):.3f} |"
         )
 
 

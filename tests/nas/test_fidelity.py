@@ -242,7 +242,7 @@ def test_of_several_objectives_the_front_goes_on_and_the_dominated_wait():
     assert sorted(gone) == [0, 1]
 
 
-def test_of_a_front_that_is_too_large_those_farthest_from_who_went_on_are_taken():
+def test_of_a_front_that_is_too_large_those_go_on_that_add_most_to_it_a_compromise_first():
     ladder = Ladder(Rungs(1, 9))
     for number in range(9):
         ladder.reach(number, 1, 0.0, (float(number), float(8 - number)))
@@ -252,7 +252,36 @@ def test_of_a_front_that_is_too_large_those_farthest_from_who_went_on_are_taken(
         gone.append(number)
         ladder.enter(number, 3)
 
-    assert gone == [0, 8, 4]
+    assert gone == [4, 2, 6]
+
+
+def test_at_the_end_the_front_goes_on_up_to_twice_as_many_as_otherwise():
+    ladder = Ladder(Rungs(1, 9))
+    for number in range(6):
+        ladder.reach(number, 1, 0.0, (float(number), float(5 - number)))
+    for number in range(6, 9):
+        ladder.reach(number, 1, 0.0, (9.0, 9.0))
+
+    gone = {False: 0, True: 0}
+    for closing in (False, True):
+        while (number := ladder.promotable(closing=closing)) is not None:
+            assert number < 6
+            gone[closing] += 1
+            ladder.enter(number, 3)
+            ladder.leave(number)
+
+    assert gone == {False: 3, True: 3}
+
+
+def test_at_the_end_what_is_dominated_or_over_a_limit_does_not_go_on_with_the_front():
+    ladder = Ladder(Rungs(1, 9))
+    ladder.reach(0, 1, 0.0, (1.0, 1.0))
+    ladder.reach(1, 1, 0.0, (2.0, 2.0))
+    ladder.reach(2, 1, 1.0, (0.0, 0.0))
+
+    assert ladder.promotable(closing=True) == 0
+    ladder.leave(0)
+    assert ladder.promotable(closing=True) is None
 
 
 def test_hopeless_is_who_can_no_longer_be_among_those_that_go_on():
