@@ -30,6 +30,7 @@ from runners.loop import drive
 from runners.worker import READY, Unable, work
 
 STARTS = 5  # workers in a row that may be killed while they start, once one has started
+TROUBLES = 3  # trials lost in a row, all different ones, after which a GPU is not used again
 PATIENCE_S = 5.0  # for a worker that closed its pipe to end
 GUARD = "a script must call search under `if __name__ == '__main__':`, and evaluate must be importable in a new process"
 
@@ -122,6 +123,7 @@ class LocalPool:
         self._threads, self._gpus_per_trial = max(1, cores() // workers), gpus_per_trial
         self._workers: list[_Worker] = []
         self._proven, self._failed_starts = False, 0
+        self._troubles: dict[str, set[int]] = {}  # by device, the trials lost on it since it last brought one to an end
         try:
             for slot in range(workers):
                 self._workers.append(self._spawn(slot))
@@ -132,15 +134,13 @@ class LocalPool:
     @property
     def free(self) -> int:
         """Idle workers."""
-        return sum(worker.job is None for worker in self._workers)
+        return sum(map(self._idle, self._workers))
 
     def start(self, job: Job) -> None:
         """Send it to an idle worker."""
-        worker = next(worker for worker in self._workers if worker.job is None)
+        worker = next(filter(self._idle, self._workers))
         if self._gpus_per_trial:
-            share = self._gpus_per_trial
-            device = f"cuda:{worker.slot // int(1 / share) if share < 1 else int(worker.slot * share)}"
-            job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
+            job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=self._device(worker)))
         worker.job, worker.started = job, time.monotonic() if worker.ready else None
         with suppress(OSError):  # it is dead; `events` finds out
             worker.pipe.send(job)
@@ -158,7 +158,8 @@ class LocalPool:
             worker = handles[pipe]
             try:
                 while worker.pipe.poll():
-                    _take(worker, worker.pipe.recv(), found)
+                    self._watch_device(worker, message := worker.pipe.recv())
+                    _take(worker, message, found)
             except _CannotStart as error:
                 self._broken = str(error)
             except (EOFError, OSError):
@@ -179,6 +180,25 @@ class LocalPool:
             for worker in workers:
                 _kill(worker)
             raise
+
+    def _idle(self, worker: _Worker) -> bool:
+        return worker.job is None and len(self._troubles.get(self._device(worker), ())) < TROUBLES
+
+    def _device(self, worker: _Worker) -> str:
+        share = self._gpus_per_trial
+        if not share:
+            return f"worker {worker.slot}"
+        return f"cuda:{worker.slot // int(1 / share) if share < 1 else int(worker.slot * share)}"
+
+    def _watch_device(self, worker: _Worker, message: Any) -> None:
+        """One candidate may break a sound GPU three times; three candidates in a row do not."""
+        device = self._device(worker)
+        if isinstance(message, Finished):
+            self._troubles.pop(device, None)
+        elif isinstance(message, Lost):
+            self._troubles.setdefault(device, set()).add(message.number)
+            if all(len(self._troubles.get(self._device(each), ())) >= TROUBLES for each in self._workers):
+                self._broken = f"{device} failed {TROUBLES} trials in a row, and no other is left: {message.reason}"
 
     def _replace(self, worker: _Worker, found: list[Event]) -> None:
         worker.process.join(PATIENCE_S)
@@ -231,8 +251,10 @@ def _take(worker: _Worker, message: Any, found: list[Event]) -> None:
         worker.ready, worker.started = True, time.monotonic()
         return
     found.append(message)
-    if isinstance(message, Finished | Failed):
+    if isinstance(message, Finished | Failed | Lost):
         worker.job = None
+    if isinstance(message, Lost):
+        raise EOFError  # it ends now, and shall not be given another job
 
 
 def _kill(worker: _Worker) -> None:

@@ -124,6 +124,22 @@ def segfaults_on_conv5(candidate, budget, report):
     return share_of_conv3(candidate, budget, report)
 
 
+def loses_its_gpu_once(candidate, budget, report):
+    """With conv5 first, torch's error of a GPU whose context is dead, at the first attempt; leaves its pid."""
+    import torch
+
+    note = Path(budget.checkpoint) / "note"
+    if candidate["layer0"] == "conv5" and not note.exists():
+        note.write_text(str(os.getpid()))
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors ...")
+    first = float(note.read_text()) if note.exists() else 0.0
+    return {**share_of_conv3(candidate, budget, report), "pid": os.getpid(), "first_pid": first}
+
+
+def always_loses_its_gpu(candidate, budget, report):
+    raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+
 def kills_itself(candidate, budget, report):
     os.kill(os.getpid(), signal.SIGKILL)
 
