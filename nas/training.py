@@ -24,6 +24,7 @@ from nas.augment import Preprocess
 from nas.data import ImageData
 from nas.errors import Diverged, InputError, OutOfMemory
 from nas.jobs import Budget, Report
+from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
 from nas.model import Backbone, build
 from nas.recipe import Recipe
 from nas.shortage import out_of_memory
@@ -31,9 +32,7 @@ from nas.shortage import out_of_memory
 log = logging.getLogger(__name__)
 
 TIMED_STEPS = 3
-MEASURED_AT_ONCE = 512  # images
 SMALLEST_SPLIT = 4  # images in a batch that is taken apart: a batch norm needs two
-ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
 
 
 @dataclasses.dataclass(frozen=True)

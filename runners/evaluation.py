@@ -29,7 +29,7 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
 
     try:
         metrics = checked_metrics(evaluate(space.decode(job.genome), job.budget, report))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything; the search goes on
+    except (Exception, SystemExit) as error:  # a user's function may raise anything; the search goes on
         if dead := device_failed(error):
             log.debug("evaluation failed", exc_info=error)
             send(Lost(job.number, job.attempt, dead))

@@ -52,6 +52,8 @@ def check(options: RunnerOptions) -> None:
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
     if options.trial_timeout is not None:
         raise InputError("the inline runner cannot end an evaluation; use local or ray")
+    if options.cpus_per_trial is not None:
+        raise InputError("the inline runner takes the cores of this process; use local or ray for --cpus-per-trial")
     if options.address is not None:
         raise InputError("the inline runner has no cluster to connect to; use ray")
     local.check(options)

@@ -53,7 +53,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         event = self._events.get()
         if isinstance(event, Lost):
             self._thread.join()
-            raise RuntimeError(event.reason)
+            raise RuntimeError(event.reason)  # noqa: TRY004 - an event, no argument
         done = not isinstance(event, Reported)
         if done:
             self._thread.join()

@@ -27,7 +27,7 @@ class Unable:
 
 
 def work(pipe: Connection, threads: int) -> None:
-    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or the driver or the GPU is gone."""
+    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or driver or GPU are gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     os.setpgid(0, 0)  # what the evaluation starts is ended with it
     if sys.platform == "linux":

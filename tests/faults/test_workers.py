@@ -99,13 +99,15 @@ def test_a_trial_whose_gpu_fails_is_tried_again_in_a_fresh_process_and_the_other
     assert all(trial.metrics["first_pid"] != trial.metrics["pid"] for trial in hit)
 
 
-def test_a_gpu_that_fails_one_trial_after_the_other_stops_the_search_and_no_trial_is_spent(tmp_path):
-    with pytest.raises(InputError, match=r"failed 3 trials in a row, and no other is left: device error: CUDA error: unc"):
+def test_a_gpu_that_fails_one_trial_after_the_other_stops_the_search_before_the_queue_is_spent(tmp_path):
+    with pytest.raises(
+        InputError, match=r"failed 3 trials in a row, and no other is left: device error: CUDA error: unc"
+    ):
         run(tmp_path, evaluations.always_loses_its_gpu, trials=9, workers=1)
 
     trials = read_study(f"sqlite:///{tmp_path}/nas.db", "s").trials
-    assert len(trials) == 3
-    assert {trial.state for trial in trials} == {State.RUNNING}
+    assert [trial.state for trial in trials] == [State.FAIL, State.FAIL, State.RUNNING]
+    assert all(trial.reason.startswith("lost 3 times: device error: ") for trial in trials[:2])
 
 
 def test_an_inline_search_whose_process_has_lost_its_gpu_ends_and_says_how_to_go_on(tmp_path):
