@@ -30,8 +30,10 @@ def allocated_peak(work: Callable[[], object]) -> int:
     """
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
-    return max(itertools.accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+    recorded: Any = profiled.profiler
+    events = [event for event in recorded.kineto_results.events() if event.name() == "[memory]"]
+    handed = (int(event.nbytes()) for event in sorted(events, key=lambda event: event.start_ns()))
+    return max(itertools.accumulate(handed), default=0)
 
 
 def traced_macs(model: nn.Module, *, resolution: int, in_channels: int = 3) -> int:

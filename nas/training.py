@@ -22,7 +22,7 @@ from nas import checkpoint
 from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
-from nas.errors import Diverged, InputError, OutOfMemory
+from nas.errors import Diverged, OutOfMemory
 from nas.jobs import Budget, Report
 from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
 from nas.model import Backbone, build
@@ -44,6 +44,8 @@ class TrainAndValidate:
 
     def __call__(self, candidate: Architecture, budget: Budget, report: Report) -> dict[str, float]:
         """Train to `budget.stop`, saving to `budget.checkpoint` each epoch; accuracy and loss on validation.
+
+        It goes on from the checkpoint that is there; without one it begins at the first epoch, whatever `budget.start`.
 
         Raises: Diverged, OutOfMemory, InputError.
         """
@@ -187,7 +189,7 @@ class Trainer:
         state = checkpoint.load(self.folder)
         if state is None:
             if self.budget.start:
-                raise InputError(f"there is no checkpoint of epoch {self.budget.start} in {self.folder}")
+                log.warning("no checkpoint of epoch %d in %s: from the start", self.budget.start, self.folder)
             return
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
