@@ -98,7 +98,7 @@ def gpus_per_trial(options: RunnerOptions) -> float:
 
 def _most(options: RunnerOptions, share: float) -> int | None:
     """How many trials the cores and GPUs take at a time; None when neither is said."""
-    fit = [most_on_gpus(visible_gpus(), share)] * bool(share)
+    fit = [most_on_gpus(visible_gpus(), share)] if share else []
     if options.cpus_per_trial is not None:
         fit.append(int(cores() / options.cpus_per_trial + EXACT))
     return min(fit, default=None)
