@@ -9,9 +9,11 @@ them that is a block's in the stage with the largest blocks, and the parameters 
 at two. 2 L: what the backward pass of one block holds beside what was kept. B_v images are validated at a time, and a
 block's output is gone when the next one has used it. `data` is what lies on the GPU of the images themselves.
 
-It is meant as a bound. Autocast to bfloat16 halves most of A, which is not counted on: norms and losses stay at four
-bytes, and an input that several layers cast is kept once for each. Against torch's allocator on a CPU the formula
-without overhead and safety is 1.0 to 2.5 times the peak of a step in float32, see `benchmarks/memory.py`.
+It is meant as a bound, for sharing out a GPU; a training that is larger all the same goes on with half a batch at a
+time. Autocast to bfloat16 halves most of A, which is not counted on: norms and losses stay at four bytes, and an input
+that several layers cast is kept once for each. Without overhead and safety it is 1.2 to 3.5 times what torch's
+allocator hands out on a CPU in float32, and 1.7 to 6.4 times under autocast to bfloat16, at batches of 64
+(`benchmarks/memory.py`); furthest off are shallow networks, whose validation is the larger term. No GPU was measured.
 """
 
 from __future__ import annotations
