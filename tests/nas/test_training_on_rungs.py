@@ -167,7 +167,7 @@ def test_a_network_is_built_judged_and_saved_at_the_size_of_its_rung(digits, tmp
     metrics = trainer.run(lambda *_: None)
 
     assert trainer.model.architecture.resolution == 4
-    again = measure(trainer.average.module, digits, "validation", CPU, 4)
+    again = measure(trainer.average.module, digits, "validation", CPU, side=4)
     assert (again["accuracy"], again["loss"]) == (metrics["accuracy"], metrics["loss"])
 
 
