@@ -1,9 +1,11 @@
 """A Ray head as people start one, `ray start --head`, and its end with all that it started."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,14 +29,34 @@ def evaluate(candidate, budget, report):
 def clean(**more):
     """This process's environment without what it knows of Ray and of databases."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "NAS_STORAGE"))}
-    return {**kept, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", **more}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ours = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": path(ROOT), "PATH": programs}
+    return {**kept, **ours, **more}
+
+
+def path(*folders):
+    """PYTHONPATH with these folders first."""
+    return os.pathsep.join(filter(None, [*map(str, folders), os.environ.get("PYTHONPATH")]))
+
+
+@contextmanager
+def own_ray():
+    """A directory for Ray with a short name (sockets): what runs elsewhere on this machine is not "auto" there."""
+    made = tempfile.mkdtemp(prefix="nas-ray-")
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager
 def head(folder, *options, **environment):
     """Its address; `environment` is that of `ray start`."""
-    port = free_port()
-    log = folder / "head.log"
+    with own_ray() as place, _head(folder, options, {"RAY_TMPDIR": place, **environment}) as address:
+        yield address
+
+
+@contextmanager
+def _head(folder, options, environment):
+    port, log = free_port(), folder / "head.log"
     command = [*RAY, "start", "--head", f"--port={port}", "--num-cpus=2", "--block", *options]
     with log.open("w") as file:
         started = subprocess.Popen(
@@ -72,7 +94,7 @@ def nas(*arguments, cwd, **environment):
     return subprocess.run(
         [sys.executable, "-P", "-m", "nas", *map(str, arguments)],
         cwd=cwd,
-        env=clean(**{"PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", **environment}),
+        env=clean(**{"PYTHONPATH": path(ROOT, cwd), **environment}),
         capture_output=True,
         text=True,
         check=False,

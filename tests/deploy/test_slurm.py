@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port, require
-from heads import ROOT, clean, end, wait_for
+from heads import ROOT, clean, end, own_ray, path, wait_for
 
 SCRIPT = ROOT / "deploy" / "slurm" / "nas-search.sbatch"
 SRUN = """#!/usr/bin/env bash
@@ -60,8 +60,9 @@ def submitted(tmp_path):
     def start():
         environment = clean(
             PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
-            PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}",
+            PYTHONPATH=path(ROOT, tmp_path),
             HOME=str(tmp_path),
+            RAY_TMPDIR=place,
             STEPS=str(tmp_path / "steps"),
             BEGUN=str(tmp_path / "begun"),
             NAS_STORAGE=f"sqlite:///{tmp_path}/nas.db",
@@ -79,9 +80,10 @@ def submitted(tmp_path):
             )  # fmt: skip
         return started[-1]
 
-    yield start
-    for each in started:
-        end(each)
+    with own_ray() as place:
+        yield start
+        for each in started:
+            end(each)
 
 
 def test_a_job_whose_time_ends_stops_the_search_in_order_and_its_next_run_ends_it(submitted, tmp_path):
