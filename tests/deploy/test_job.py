@@ -24,7 +24,7 @@ def server(tmp_path_factory):
     require(all(map(importlib.util.find_spec, needed)), "ray[default] (the job server)")
     folder, port = tmp_path_factory.mktemp("head"), free_port()
     options = ["--dashboard-host=127.0.0.1", f"--dashboard-port={port}", "--dashboard-agent-listen-port=0"]
-    with head(folder, *options, **GUARD):
+    with head(folder, *options, **GUARD, NAS_STORAGE=f"sqlite:///{folder}/nas.db"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -45,12 +45,11 @@ def submit(server, tmp_path):
     return run
 
 
-def test_the_search_runs_on_the_cluster_with_the_submitters_own_module(submit, tmp_path):
-    storage = f"sqlite:///{tmp_path}/nas.db"
+def test_the_search_runs_on_the_cluster_with_the_submitters_own_module(submit):
     search = ("nas", "search", "search.toml", "--runner", "ray", "--address", "auto")
 
-    done = submit(*search, "--storage", storage)
-    again = submit(*search, "--storage", storage, "--trials", "4")
+    done = submit(*search)
+    again = submit(*search, "--trials", "4")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 trials complete, 0 failed" in done.stdout

@@ -2,6 +2,7 @@
 
 import copy
 import shlex
+import tomllib
 
 import jsonschema
 import pytest
@@ -135,4 +136,6 @@ def test_workers_come_and_go_and_one_is_there_to_begin_with():
     assert 1 <= workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
     resources = workers["template"]["spec"]["containers"][0]["resources"]
     assert resources["requests"] == resources["limits"]
-    assert "nvidia.com/gpu" in resources["limits"]
+    search = tomllib.loads(OBJECTS["ConfigMap"]["data"]["search.toml"])
+    gpus = workers["maxReplicas"] * int(resources["limits"]["nvidia.com/gpu"])
+    assert search["workers"] == gpus / search["gpus_per_trial"]  # what waits makes the cluster grow to its largest

@@ -17,7 +17,7 @@ while [[ $1 == --* ]]; do
     [[ $1 == --nodelist=* ]] && node=${1#*=}
     shift
 done
-echo "$node ${NAS_STORAGE:-nothing} ${NAS_STORAGE_FILE:-nothing} $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $*" >>"$STEPS"
+echo "$node ${NAS_STORAGE:-nothing} ${PGPASSWORD:-nothing} $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $*" >>"$STEPS"
 [[ $1 == getent ]] && exec getent ahostsv4 localhost
 exec "$@"
 """
@@ -66,6 +66,7 @@ def submitted(tmp_path):
             STEPS=str(tmp_path / "steps"),
             BEGUN=str(tmp_path / "begun"),
             NAS_STORAGE=f"sqlite:///{tmp_path}/nas.db",
+            PGPASSWORD="secret",
             NAS_RAY_PORT=str(free_port()),
             SLURM_JOB_ID="42",
             SLURM_JOB_NODELIST="node[1-2]",
