@@ -10,7 +10,7 @@ from heads import MINE, ROOT, clean, end, own_ray
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"^    (\S.*)$", PAGE, re.MULTILINE)]
-SEARCH = 'space = "mine:space"\nevaluate = "mine:evaluate"\nobjectives = ["score:max"]\ntrials = 3\nstudy = "cifar"\n'
+SEARCH = 'space = "mine:space"\nevaluate = "mine:evaluate"\nobjectives = ["score:max"]\ntrials = 3\nepochs = "1"\nstudy = "cifar"\n'
 
 
 def section(title):
@@ -43,6 +43,8 @@ def shell(tmp_path):
             end(each)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_laptops_commands_run(shell):
     for command in section("A laptop"):
         said = shell(command)
@@ -51,6 +53,8 @@ def test_the_laptops_commands_run(shell):
     assert "study first" in said
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_machines_by_hand_are_a_cluster_with_a_token(shell, tmp_path):
     port = free_port()
     token, private, mode, head, other, search = section("Two machines by hand")

@@ -7,11 +7,14 @@ import pytest
 from conftest import free_port, require
 from heads import MINE, RAY, TOKEN, clean, head, own_ray
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 SEARCH = """
 space = "mine:space"
 evaluate = "mine:evaluate"
 objectives = ["score:max"]
 trials = 3
+epochs = "1"
 study = "s"
 """
 GUARD = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}

@@ -53,7 +53,7 @@ def submitted(tmp_path):
         program.chmod(0o755)
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "search.toml").write_text(
-        'space = "slow:space"\nevaluate = "slow:evaluate"\nobjectives = ["score:max"]\ntrials = 6\nstudy = "s"\n'
+        'space = "slow:space"\nevaluate = "slow:evaluate"\nobjectives = ["score:max"]\ntrials = 6\nepochs = "1"\nstudy = "s"\n'
     )
     started = []
 
@@ -87,11 +87,13 @@ def submitted(tmp_path):
             end(each)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_job_whose_time_ends_stops_the_search_in_order_and_its_next_run_ends_it(submitted, tmp_path):
     log, begun, steps = (tmp_path / name for name in ("log", "begun", "steps"))
 
     first = submitted()
-    wait_for(lambda: log.exists() and "trial 1: score" in log.read_text(), 120, log)
+    wait_for(lambda: log.exists() and "trial 1: score" in log.read_text(), 200, log)
     first.send_signal(signal.SIGUSR1)
     assert first.wait(90) == 143, log.read_text()
     end(first)
@@ -99,7 +101,7 @@ def test_a_job_whose_time_ends_stops_the_search_in_order_and_its_next_run_ends_i
     told = steps.read_text().splitlines()
     assert told[-1] == "requeue 42"
     second = submitted()
-    assert second.wait(120) == 0, log.read_text()
+    assert second.wait(200) == 0, log.read_text()
 
     assert "6 trials complete, 0 failed" in log.read_text()
     assert 6 <= len(begun.read_text().splitlines()) <= 8  # what ran when the time was over began again

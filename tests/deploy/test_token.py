@@ -3,7 +3,9 @@
 import pytest
 from heads import MINE, TOKEN, head, nas
 
-SEARCH = ("search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective", "score:max", "--trials", "2",
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SEARCH = ("search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective", "score:max", "--trials", "2", "--epochs", "1",
           "--runner", "ray")  # fmt: skip
 
 
