@@ -46,7 +46,11 @@ class RunnerOptions:
 
     Attributes:
         workers: evaluations at a time; None lets the runner choose by the machine.
-        gpus_per_trial: share of a GPU for each; 0 for none.
+        cpus_per_trial: cores for each; None shares them all out.
+        gpus_per_trial: share of a GPU for each; 0 for none; None lets the runner choose: 1 where there are GPUs.
+        trial_bytes: of GPU memory that a trial takes at its peak; with gpus_per_trial None as many trials share a GPU
+            as fit into it, and a GPU there must be.
+        resources: of a cluster's nodes, by name, that each takes besides.
         address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
@@ -54,7 +58,10 @@ class RunnerOptions:
     """
 
     workers: int | None = None
-    gpus_per_trial: float = 0.0
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = 0.0
+    trial_bytes: int | None = None
+    resources: Mapping[str, float] = dataclasses.field(default_factory=dict)
     address: str | None = None
     timeout: float | None = None
     trial_timeout: float | None = None
@@ -129,11 +136,16 @@ def search(
     study: str = "search",
     runner: str = "local",
     workers: int | None = None,
-    gpus_per_trial: float = 0.0,
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | None = 0.0,
+    trial_bytes: int | None = None,
+    resources: Mapping[str, float] | None = None,
     address: str | None = None,
     epochs: tuple[int, int] = (1, 1),
     factor: int = 3,
     brackets: int = 1,
+    rung_subset: float = 1.0,
+    rung_scale: float = 1.0,
     seed: int = 0,
     timeout: float | None = None,
     trial_timeout: float | None = None,
@@ -166,7 +178,11 @@ def search(
         study: its name in the database.
         runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.
         workers: evaluations at a time; None lets the runner choose by the machine.
-        gpus_per_trial: share of a GPU for each; 0 for none.
+        cpus_per_trial: cores for each, as threads of a local worker or as a request to Ray; None shares them all out.
+        gpus_per_trial: share of a GPU for each; 0 for none; None lets the runner choose: 1 where there are GPUs.
+        trial_bytes: GPU memory that a trial takes at its peak (`nas.memory` predicts it); with gpus_per_trial None as
+            many trials share a GPU as fit into it.
+        resources: {"A100": 0.25}: custom resources of a Ray cluster's nodes that each takes besides.
         address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
@@ -174,6 +190,9 @@ def search(
             is evaluated from `budget.start` to `budget.stop`, set aside, and goes on when it is among the best.
         factor: one in so many trials of a rung goes on.
         brackets: how many ladders of rungs, see `nas.fidelity.Rungs`.
+        rung_subset: share of the training images at the first rung, rising to 1 at the full budget; an `evaluate` of
+            one's own finds it in `budget.share`.
+        rung_scale: the same for the side of the images, in `budget.scale`.
         seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
         device: given to `evaluate` in its budget.
         checkpoints: directory for what evaluations keep; one directory a study, one a trial below it.
@@ -199,7 +218,10 @@ def search(
     carrier = _runner(runner)
     options = RunnerOptions(
         workers=workers,
+        cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        trial_bytes=trial_bytes,
+        resources=dict(resources or {}),
         address=address,
         timeout=timeout,
         trial_timeout=trial_timeout,
@@ -209,7 +231,7 @@ def search(
     opened = open_search(
         space, objectives=objectives, costs=costs, constraints=constraints, measure=measure, scores=scores,
         trials=trials, sampler=sampler, storage=storage, study=study, epochs=epochs, factor=factor, brackets=brackets,
-        seed=seed, device=device, checkpoints=checkpoints, start=start, settings=settings, protocol=protocol,
+        rung_subset=rung_subset, rung_scale=rung_scale, seed=seed, device=device, checkpoints=checkpoints, start=start, settings=settings, protocol=protocol,
         reuse=reuse,
     )  # fmt: skip
     with opened as search_:
@@ -233,6 +255,8 @@ def open_search(
     epochs: tuple[int, int] = (1, 1),
     factor: int = 3,
     brackets: int = 1,
+    rung_subset: float = 1.0,
+    rung_scale: float = 1.0,
     seed: int = 0,
     device: str = "cpu",
     checkpoints: str | Path = "checkpoints",
@@ -251,7 +275,7 @@ def open_search(
     limits = limits_from(constraints)
     if trials < 1:
         raise InputError(f"trials {trials}: at least 1 is needed")
-    rungs = Rungs(*epochs, factor, brackets)
+    rungs = Rungs(*epochs, factor, brackets, rung_subset, rung_scale)
     if not NAME.fullmatch(study):
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     known = Pricing(space, costs, ()).known
@@ -272,7 +296,9 @@ def open_search(
             from nas.store.opening import open_study
 
             root = Path(checkpoints).absolute() / study
-            told = digest(_told(protocol)) if protocol is not None else ""
+            # trainings that began with less come to other metrics, and by other rungs to others still
+            lesser = {"rungs": [*rungs.levels, facts["rungs"]]} if _smaller(rungs) else {}
+            told = digest(_told({**protocol, **lesser})) if protocol is not None else ""
             store = open_study(storage, study, facts, space, goals, protocol=told, measured_on=where)
         with _closing(store):
             plan = Plan(trials=trials, rungs=rungs, seed=seed, device=device, checkpoints=root)
@@ -302,12 +328,18 @@ def _facts(
     ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)]}
     ours["epochs"] = rungs.smallest, rungs.full
     if len(rungs.levels) > 1:
-        ours["rungs"] = {"factor": rungs.factor, "brackets": rungs.brackets}
+        ours["rungs"] = {"factor": rungs.factor, "brackets": rungs.brackets, **_smaller(rungs)}
     if measured_on:  # on another device it is another number
         ours["measured_on"] = measured_on
     if taken := sorted(ours.keys() & settings.keys()):
         raise InputError(f"settings: {', '.join(taken)} are said by arguments of their own")
     return _told({**settings, **ours})
+
+
+def _smaller(rungs: Rungs) -> dict[str, float]:
+    """Of what the rungs below the full budget have less, apart from epochs."""
+    firsts = {"rung_subset": rungs.share, "rung_scale": rungs.scale}
+    return {name: first for name, first in firsts.items() if first < 1}
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, Any]:

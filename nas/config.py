@@ -11,8 +11,9 @@ epochs = "1:10"
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -39,10 +40,14 @@ class SearchConfig(BaseModel):
     epochs: str = "1:10"
     factor: int = 3
     brackets: int = 1
+    rung_subset: float = Field(default=1.0, gt=0, le=1)
+    rung_resolution: int | None = Field(default=None, ge=4, le=1024)
     sampler: str = "auto"
     runner: str = "local"
     workers: int | None = Field(default=None, ge=1)
-    gpus_per_trial: float | None = Field(default=None, ge=0)
+    cpus_per_trial: float | None = Field(default=None, gt=0)
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] | None = None
+    resources: dict[str, Annotated[float, Field(gt=0)]] = {}
     address: str | None = None
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
@@ -82,6 +87,19 @@ class SearchConfig(BaseModel):
             raise unknown("sampler", name, NAMES)
         return name
 
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _gpus_per_trial(cls, given: Any) -> Any:
+        try:
+            return float(given) if isinstance(given, str) and given != "auto" else given
+        except ValueError:
+            raise InputError(f"gpus_per_trial {given!r}: a number or auto is expected") from None
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _resources(cls, given: Any) -> Any:
+        return parse_resources(given) if isinstance(given, list) else given
+
     @field_validator("proxies")
     @classmethod
     def _proxies(cls, texts: list[str]) -> list[str]:
@@ -95,13 +113,31 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _climbable(self) -> Self:
-        _ = self.rungs
+        if self.rung_resolution is not None and len(self.rungs.levels) == 1:
+            raise InputError(
+                f"rung_resolution {self.rung_resolution}: there are no rungs to rise on; epochs MIN:MAX make some"
+            )
         return self
 
     @property
     def rungs(self) -> Rungs:
-        """Of its budgets. Raises: InputError."""
-        return Rungs(*self.epoch_range, self.factor, self.brackets)
+        """Of its budgets, as far as they are known without the data. Raises: InputError."""
+        return Rungs(*self.epoch_range, self.factor, self.brackets, self.rung_subset)
+
+    def rung_scale(self, full: int) -> float:
+        """Side of the images at the first rung relative to the full one, in pixels. Raises: InputError."""
+        if self.rung_resolution is None:
+            return 1.0
+        if self.rung_resolution >= full:
+            raise InputError(
+                f"rung_resolution {self.rung_resolution}: less than the {full} pixels of the full budget is expected"
+            )
+        return self.rung_resolution / full
+
+    @property
+    def at_once(self) -> dict[str, Any]:
+        """The changes by which every trial gets the full budget at once."""
+        return {"epochs": str(self.rungs.full), "brackets": 1, "rung_subset": 1.0, "rung_resolution": None}
 
     @property
     def epoch_range(self) -> tuple[int, int]:
@@ -119,6 +155,20 @@ def parse_epochs(text: str) -> tuple[int, int]:
     if not 1 <= epochs[0] <= epochs[1]:
         raise InputError(f"epochs {text!r}: MIN:MAX with 1 <= MIN <= MAX is expected, as in 1:10, or MAX")
     return epochs
+
+
+def parse_resources(texts: Sequence[str]) -> dict[str, float]:
+    """From ["A100=0.25", ...]. Raises: InputError."""
+    found = {}
+    for text in texts:
+        name, _, amount = text.rpartition("=")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"resources {text!r}: NAME=AMOUNT is expected, as in A100=0.25")
+    return found
 
 
 def read_config(path: Path | None, overrides: dict[str, Any]) -> SearchConfig:

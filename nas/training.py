@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from nas import checkpoint
 from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
-from nas.errors import Diverged, OutOfMemory
+from nas.errors import ArchitectureError, Diverged, OutOfMemory
 from nas.jobs import Budget, Report
+from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
 from nas.model import Backbone, build
 from nas.recipe import Recipe
 from nas.shortage import out_of_memory
@@ -30,7 +33,7 @@ from nas.shortage import out_of_memory
 log = logging.getLogger(__name__)
 
 TIMED_STEPS = 3
-ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
+SMALLEST_SPLIT = 4  # images in a batch that is taken apart: a batch norm needs two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,8 @@ class TrainAndValidate:
         """Train to `budget.stop`, saving to `budget.checkpoint` each epoch; accuracy and loss on validation.
 
         It goes on from the checkpoint that is there; without one it begins at the first epoch, whatever `budget.start`.
+        So it does where the weights in it have other shapes, as a position table or a token MLP has for smaller images;
+        the metric `anew` counts how often. What was reported up to `budget.start` is not reported again.
 
         Raises: Diverged, OutOfMemory, InputError.
         """
@@ -56,25 +61,48 @@ class TrainAndValidate:
 
 
 class Trainer:
-    """One candidate's training. All randomness comes from (seed, epoch), so a resumed run repeats an unbroken one."""
+    """One candidate's training. All randomness comes from (seed, epoch), so a resumed run repeats an unbroken one.
+
+    An epoch that runs out of memory is begun once more with every batch in two parts whose gradients are added up: the
+    same batch and learning rate for the optimizer, about half the activations. It stays so for the rest of the trial,
+    its later attempts included, and the metrics say it (`batch_split`: 2). Such a result is close to, not equal to,
+    that of whole batches: batch norms see half a batch at a time and move their running statistics twice as often, and
+    drop path draws anew for each part. A second shortage is `OutOfMemory`.
+    """
+
+    model: Backbone
+    average: AveragedModel
+    optimizer: torch.optim.AdamW
 
     def __init__(self, candidate: Architecture, data: ImageData, recipe: Recipe, budget: Budget) -> None:
-        self.data, self.recipe, self.budget = data, recipe, budget
+        self.candidate, self.data, self.recipe, self.budget = candidate, data, recipe, budget
         self.device = torch.device(budget.device)
         self.folder = Path(budget.checkpoint)
-        torch.manual_seed(budget.seed)
-        self.model: Backbone = build(
-            candidate,
-            in_channels=data.channels,
-            num_classes=len(data.classes),
-            resolution=data.resolution,
-            drop_path=recipe.drop_path,
+        self.side = side_for(candidate, data.resolution, budget.scale)
+        self.images = Images(data, "train", self.device, recipe.subset * budget.share)
+        whole = share_of(data.counts["train"], recipe.subset)
+        self.batch = min(recipe.batch(whole), len(self.images))  # one for all rungs, as the learning rate is
+        self.preprocess = Preprocess(data, recipe.augment, self.side).to(self.device)
+        self.told: dict[str, float] = {}  # of every epoch, where something is not as usual
+        if budget.share < 1:
+            self.told["images"] = float(len(self.images))
+        if self.side < data.resolution:
+            self.told["side"] = float(self.side)
+        self.split = 1
+        self._begin()
+
+    def _begin(self) -> None:
+        """Untrained, with the weights of the seed."""
+        torch.manual_seed(self.budget.seed)
+        self.model = build(
+            self.candidate,
+            in_channels=self.data.channels,
+            num_classes=len(self.data.classes),
+            resolution=self.side,
+            drop_path=self.recipe.drop_path,
         ).to(self.device)
         self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
-        self.optimizer = _adamw(self.model, recipe)
-        self.images = Images(data, "train", self.device, recipe.subset)
-        self.batch = min(recipe.batch(len(self.images)), len(self.images))
-        self.preprocess = Preprocess(data, recipe.augment).to(self.device)
+        self.optimizer = _adamw(self.model, self.recipe)
         self.epoch = 0
         self.metrics: dict[str, float] = {}
 
@@ -83,16 +111,48 @@ class Trainer:
         self._resume()
         while self.epoch < self.budget.stop:
             started = time.monotonic()
-            train_loss = self._train_epoch()
+            metrics = self._epoch()
             self.epoch += 1
-            self.metrics = {
-                **measure(self.average.module, self.data, "validation", self.device),
-                "train_loss": train_loss,
-                "epoch_seconds": time.monotonic() - started,
-            }
+            self.metrics = {**metrics, **self.told, "epoch_seconds": time.monotonic() - started}
+            if self.split > 1:
+                self.metrics["batch_split"] = float(self.split)
             self._save()
-            report(self.epoch, self.metrics)
+            if self.epoch > self.budget.start:
+                report(self.epoch, self.metrics)
         return self.metrics
+
+    def _epoch(self) -> dict[str, float]:
+        """Train and measure; out of memory with whole batches, once more with halves. Raises: Diverged, OutOfMemory."""
+        while True:
+            try:
+                return self._train_and_measure()
+            except (RuntimeError, MemoryError, OSError) as error:
+                reason = out_of_memory(error)
+                if reason is None:
+                    raise
+                if self.split > 1 or self.batch < SMALLEST_SPLIT:
+                    raise OutOfMemory(f"{reason} (batches of {self.batch} images in {self.split} part(s))") from error
+            # only here are the frames of the failed step gone, and the activations that they held
+            log.info("epoch %d: %s; begun again with batches in two parts", self.epoch + 1, reason)
+            self._split()
+
+    def _split(self) -> None:
+        """Back to where the epoch began, in less memory."""
+        del self.model, self.average, self.optimizer
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._begin()
+        self._resume()
+        self.split = 2
+
+    def _train_and_measure(self) -> dict[str, float]:
+        train_loss = self._train_epoch()
+        at_once = MEASURED_AT_ONCE // self.split
+        return {
+            **measure(self.average.module, self.data, "validation", self.device, at_once, self.side),
+            "train_loss": train_loss,
+        }
 
     def _train_epoch(self) -> float:
         """The mean loss of an epoch. Raises: Diverged."""
@@ -112,15 +172,21 @@ class Trainer:
         """One step of the optimizer at a learning rate; the loss, not waited for."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with _precision(self.device):
-            logits_BK = self.model(self.preprocess(images_BHWC))
-        loss = cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _precision(self.device):
+            images_BCHW = self.preprocess(images_BHWC)  # whole, so that the augmentation draws the same for parts
+        total = torch.zeros((), device=self.device)
+        for part_BCHW, labels_P in zip(images_BCHW.chunk(self.split), labels_B.chunk(self.split), strict=True):
+            with _precision(self.device):
+                logits_PK = self.model(part_BCHW)
+            loss = cross_entropy(logits_PK.float(), labels_P, label_smoothing=self.recipe.label_smoothing)
+            loss = loss * (len(labels_P) / len(labels_B))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        return loss.detach()
+        return total
 
     def _average_into(self, averaged: Any, current: Any, count: Tensor | int) -> None:
         """Exponential average whose decay rises with the steps, so that short trainings are not judged by noise."""
@@ -136,6 +202,13 @@ class Trainer:
             if self.budget.start:
                 log.warning("no checkpoint of epoch %d in %s: from the start", self.budget.start, self.folder)
             return
+        self.split = int(state.get("split", 1))
+        fits = _fits(state["model"], self.model)
+        if anew := state["metrics"].get("anew", 0.0) + (not fits):
+            self.told["anew"] = anew
+        if not fits:
+            log.info("the weights of epoch %d in %s are for smaller images: anew", state["epoch"], self.folder)
+            return
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -144,6 +217,7 @@ class Trainer:
     def _save(self) -> None:
         state: dict[str, Any] = {
             "epoch": self.epoch,
+            "split": self.split,
             "metrics": self.metrics,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -167,13 +241,30 @@ def seconds_per_epoch(candidate: Architecture, data: ImageData, recipe: Recipe, 
     return timed / TIMED_STEPS * (len(trainer.images) / trainer.batch + forward)
 
 
+def side_for(candidate: Architecture, resolution: int, scale: float) -> int:
+    """In pixels: the smallest one from `scale` of the full resolution on at which the network can be built."""
+    for side in range(max(1, round(scale * resolution)), resolution):
+        with suppress(ArchitectureError):
+            candidate.at(side)
+            return side
+    return resolution
+
+
+def share_of(images: int, share: float) -> int:
+    """How many images a share of them is, 2 at least."""
+    return max(2, round(images * share))
+
+
 class Images:
-    """The images of a split on their way to the device: all at once on a GPU, memory-mapped batches on a CPU."""
+    """The images of a split on their way to the device: all at once on a GPU, memory-mapped batches on a CPU.
+
+    A subset holds every smaller one, and is the same for all networks.
+    """
 
     def __init__(self, data: ImageData, split: str, device: torch.device, subset: float = 1.0) -> None:
         self.device = device
         images, labels = data.images(split), data.labels(split)
-        count = max(2, round(len(labels) * subset))
+        count = share_of(len(labels), subset)
         self.rows = (
             np.arange(len(labels))
             if count >= len(labels)
@@ -205,16 +296,25 @@ class Images:
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, data: ImageData, split: str, device: torch.device) -> dict[str, float]:
-    """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode.
+def measure(
+    model: nn.Module,
+    data: ImageData,
+    split: str,
+    device: torch.device,
+    at_once: int = MEASURED_AT_ONCE,
+    side: int | None = None,
+) -> dict[str, float]:
+    """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode, on images of `side`.
+
+    `at_once` images go through it at a time.
 
     Raises: Diverged when the loss is not finite.
     """
     was_training = model.training
     model.eval()
-    preprocess = Preprocess(data, "none").to(device).eval()
+    preprocess = Preprocess(data, "none", side).to(device).eval()
     right, loss, images = 0.0, 0.0, Images(data, split, device)
-    for images_BHWC, labels_B in images.in_order(512):
+    for images_BHWC, labels_B in images.in_order(at_once):
         with _precision(device):
             logits_BK = model(preprocess(images_BHWC)).float()
         right += float((logits_BK.argmax(1) == labels_B).sum())
@@ -235,6 +335,13 @@ def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     others = [weight for weight in model.parameters() if not (weight.ndim >= 2 and weight.shape[0] > 1)]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _fits(weights: Mapping[str, Tensor], model: nn.Module) -> bool:
+    """Whether they have the names and shapes that the model has."""
+    return {name: each.shape for name, each in weights.items()} == {
+        name: each.shape for name, each in model.state_dict().items()
+    }
 
 
 def _mix(seed: int, epoch: int) -> int:

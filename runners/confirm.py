@@ -38,8 +38,9 @@ from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
 from nas.trial import Trial
 from nas.version import __version__
+from runners.gpu_share import gpu_share
 from runners.job_setup import Setup
-from runners.search_command import carry_out, gpu_share, signals
+from runners.search_command import carry_out, signals
 from runners.study_commands import setup_of
 from runners.tables import quantity, short_network, trial_json
 
@@ -191,7 +192,7 @@ def _theirs(setup: Setup, record: StudyRecord) -> Setup:
     timed = LATENCY if setup.training is not None else None
     objectives = [str(objective) for objective in record.objectives if objective.name != timed]
     changes = {"sampler": "random", "objectives": objectives, "limits": [], "seed": FIRST_SEED}
-    changes["epochs"] = str(setup.config.rungs.full)  # a replicate that pauses tells nothing
+    changes |= setup.config.at_once  # a replicate that pauses tells nothing
     return dataclasses.replace(
         setup,
         study=record.name + CONFIRM,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -22,6 +22,7 @@ from runners.local import too_late
 from runners.ray_words import PlainWords, Words
 
 SPARED = 20  # times that a job may be given to actors which are dead already
+ROOM_S = 3.0  # between two looks at how much room the cluster has
 IDLE_S = 0.05  # between two questions to a study that has nothing to do just now
 
 
@@ -43,8 +44,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         trial_timeout: float | None = None,
         watch: Watch | None = None,
         words: Words | None = None,
+        room: Callable[[], int] | None = None,
     ) -> None:
-        """Over `study`, with `workers` jobs at a time.
+        """Over `study`, with `workers` jobs at a time; `room`, asked every few seconds, says how many it may be now.
 
         `timeout` and `trial_timeout` are seconds, as for `nas.search`; `watch` None deletes checkpoints that nobody
         will ask for; `words` None is for trainables of the user's own.
@@ -59,6 +61,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._watch = watch or tidying(study)
         self._ends = None if timeout is None else time.monotonic() + timeout
         self.limit = trial_timeout
+        self._room, self._asked = room, time.monotonic()
         self._again: deque[Job] = deque()
         self._spared: Counter[int] = Counter()
         self._jobs: dict[str, Job] = {}
@@ -126,7 +129,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     # -- what the scheduler tells ------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Between events: write what waits. Raises what ends the search at once."""
+        """Between events: write what waits, and see whether the cluster has grown.
+
+        Raises what ends the search at once.
+        """
+        if self._room is not None and time.monotonic() >= self._asked + ROOM_S:
+            self.workers, self._asked = self._room(), time.monotonic()
         pending = self.study.pending
         try:
             self.study.flush()

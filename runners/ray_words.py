@@ -60,6 +60,8 @@ class PlainWords:
             "attempt": job.attempt,
             "start": budget.start,
             "stop": budget.stop,
+            "share": budget.share,
+            "scale": budget.scale,
             "seed": budget.seed,
             "device": budget.device,
             "checkpoint": budget.checkpoint,

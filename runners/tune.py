@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from nas.errors import InputError
 from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
-from runners.ray_cluster import ENVIRONMENT, check_nodes, cluster, environment, share
+from runners.ray_cluster import ENVIRONMENT, Resources, check_nodes, cluster, demand, environment, room
 from runners.ray_rungs import RungScheduler
 from runners.ray_study import StudySearcher
+from runners.ray_token import check_token
 from runners.ray_words import JobWords
 from runners.ray_worker import JobTrainable
 from runners.wire import EVENT
@@ -51,6 +53,8 @@ def check(options: RunnerOptions) -> None:
             )
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
+    if options.address not in (None, "local"):
+        check_token(options.address)
 
 
 def _check_reachable(address: str) -> None:
@@ -73,17 +77,17 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
     with environment(ENVIRONMENT), cluster(options.address):
         check_nodes()
-        workers, cpus = share(options, study)
+        workers, each = demand(options, study.plan.trials)
         searcher = StudySearcher(
             study,
             workers,
             timeout=options.timeout,
             trial_timeout=options.trial_timeout,
             watch=watch,
+            room=partial(room, options, each),
             words=JobWords(study.space, timed=options.trial_timeout is not None),
         )
-        resources = {"cpu": cpus, "gpu": options.gpus_per_trial}
-        trainable = _trainable(study, evaluate, resources)
+        trainable = _trainable(study, evaluate, each)
         with _place(study, options) as place:
             try:
                 _fit(trainable, searcher, place, options.callbacks)
@@ -94,10 +98,10 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _trainable(study: Study, evaluate: Evaluate, resources: dict[str, float]) -> Any:
+def _trainable(study: Study, evaluate: Evaluate, each: Resources) -> Any:
     _send_by_value(evaluate)
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
-    return tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount})
+    return tune.with_resources(trainable, dict(each))
 
 
 @contextmanager

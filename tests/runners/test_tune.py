@@ -7,6 +7,7 @@ from pathlib import Path
 import evaluations
 import pytest
 import ray
+from conftest import command
 from ray import tune
 
 from nas import open_search, search
@@ -180,3 +181,23 @@ def test_a_job_whose_actor_was_dead_before_it_began_is_the_same_attempt_again_bu
 
     assert attempts == [1] * (SPARED + 1) + [2, 3]
     assert study.trials[0].reason == "lost 3 times: its node is gone"
+
+
+def test_the_command_takes_a_callback_by_name_and_only_with_ray(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    nas = command(capsys, monkeypatch)
+    (tmp_path / "mine.py").write_text("class Nothing: pass\n")
+    options = ["search", "--space", "evaluations:space", "--evaluate", "evaluations:share_of_conv3", "--trials", "2",
+               "--objective", "accuracy:max", "--epochs", "1", "--workers", "1"]  # fmt: skip
+
+    code, _, told = nas(*options, "--callback", "ray.tune.logger:JsonLoggerCallback")
+    assert (code, told.strip()) == (
+        2,
+        "nas: --callback ray.tune.logger:JsonLoggerCallback: only --runner ray has callbacks",
+    )
+    code, _, told = nas(*options, "--runner", "ray", "--callback", "mine:Nothing")
+    assert code == 2
+    assert "an object of a class that derives from ray.tune.Callback is expected" in told
+    code, _, told = nas(*options, "--runner", "ray", "--callback", "ray.tune.logger:JsonLoggerCallback")
+    assert code == 0, told
+    assert len([*(tmp_path / "checkpoints").glob("*/tune/*/*/result.json")]) == 2
