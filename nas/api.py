@@ -231,8 +231,8 @@ def search(
     opened = open_search(
         space, objectives=objectives, costs=costs, constraints=constraints, measure=measure, scores=scores,
         trials=trials, sampler=sampler, storage=storage, study=study, epochs=epochs, factor=factor, brackets=brackets,
-        rung_subset=rung_subset, rung_scale=rung_scale, seed=seed, device=device, checkpoints=checkpoints, start=start, settings=settings, protocol=protocol,
-        reuse=reuse,
+        rung_subset=rung_subset, rung_scale=rung_scale, seed=seed, device=device, checkpoints=checkpoints, start=start,
+        settings=settings, protocol=protocol, reuse=reuse,
     )  # fmt: skip
     with opened as search_:
         carrier.run(search_, evaluate, options, tidying(search_, watch))
