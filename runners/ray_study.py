@@ -172,11 +172,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return None
         self.began(trial_id)
         self._hosts[trial_id] = str(result.get("hostname", ""))
-        event = self.words.event(job, result, ended=False)
-        if event is not None:
+        events = self.words.events(job, result, ended=False)
+        for event in events:
             self._handle(event)
         state = self.study.trials[job.number].state
-        if state is State.RUNNING and not isinstance(event, Finished | Failed):
+        if state is State.RUNNING and not any(isinstance(event, Finished | Failed) for event in events):
             return state
         self._forget(trial_id)
         if state is State.PAUSED:
@@ -215,8 +215,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._forget(trial_id)
         if job is None or (self.error is not None and not begun):
             return
-        event = cause or (None if error or not result else self.words.event(job, result, ended=True))
-        self._handle(event or Lost(job.number, job.attempt, "its Ray actor or node is gone"))
+        events = [cause] if cause or error or not result else self.words.events(job, result, ended=True)
+        for event in events or [None]:
+            self._handle(event or Lost(job.number, job.attempt, "its Ray actor or node is gone"))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: see `__getstate__`."""

@@ -39,8 +39,8 @@ class Words(Protocol):
     def config(self, job: Job) -> dict[str, Any]:
         """The Tune config of a job."""
 
-    def event(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> Event | None:
-        """What a Tune result says; `ended`: that it is the last one. None when it says nothing."""
+    def events(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> list[Event]:
+        """What a Tune result says, which may be nothing; `ended`: that it was said before and is the last one."""
 
 
 class PlainWords:
@@ -68,21 +68,21 @@ class PlainWords:
             "params": self._space.params(job.genome),
         }
 
-    def event(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> Event | None:
+    def events(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> list[Event]:
         """Numbers that are not Tune's own are metrics; without an `epoch`, each result is one epoch more."""
         told = {name: float(value) for name, value in result.items() if isinstance(value, Real) and not _tunes(name)}
         epoch = int(told.pop(EPOCH, None) or job.budget.start + int(result.get(TRAINING_ITERATION, 0)))
         if not told and not ended:
-            return None
-        last = ended or epoch >= job.budget.stop
+            return []
         seconds, host = float(result.get(TIME_TOTAL_S) or 0.0), str(result.get("hostname", ""))
         try:
             metrics = checked_metrics(told)
         except NasError as error:
-            return Failed(job.number, job.attempt, str(error), seconds, host)
-        if last:
-            return Finished(job.number, job.attempt, metrics, seconds, host)
-        return Reported(job.number, job.attempt, epoch, metrics)
+            return [Failed(job.number, job.attempt, str(error), seconds, host)]
+        found: list[Event] = [] if ended else [Reported(job.number, job.attempt, epoch, metrics)]
+        if ended or epoch >= job.budget.stop:
+            found.append(Finished(job.number, job.attempt, metrics, seconds, host))
+        return found
 
 
 class JobWords:
@@ -98,9 +98,9 @@ class JobWords:
         """The job, and its choices by name."""
         return {"job": job_text(job), "timed": self._timed, "params": self._space.params(job.genome)}
 
-    def event(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> Event | None:  # noqa: ARG002
+    def events(self, job: Job, result: Mapping[str, Any], *, ended: bool) -> list[Event]:  # noqa: ARG002
         """The event that the worker sent."""
-        return read_event(result[EVENT]) if EVENT in result else None
+        return [read_event(result[EVENT])] if EVENT in result else []
 
 
 def _tunes(name: str) -> bool:
