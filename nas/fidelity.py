@@ -139,6 +139,7 @@ class Ladder:
     def __init__(self, rungs: Rungs) -> None:
         self.rungs = rungs
         self._standings: dict[tuple[int, int], list[Standing]] = {}  # sorted, by bracket and rung
+        self._grouped: dict[tuple[int, int], list[list[Standing]]] = {}  # of several objectives; until one more stands
         self._towards: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
 
@@ -166,6 +167,7 @@ class Ladder:
         """What a trial came to at a rung, wherever it is now; said once."""
         row = self._standings.setdefault((self.rungs.bracket(number), level), [])
         bisect.insort(row, Standing(excess, tuple(losses), number))
+        self._grouped.pop((self.rungs.bracket(number), level), None)
 
     def leave(self, number: int) -> None:
         """A trial has ended."""
@@ -207,7 +209,7 @@ class Ladder:
         row = self._standings.get((bracket, level), [])
         if not row or len(row[0].losses) == 1:
             return 1
-        return max(1, min(len(_groups(row)[0]), 2 * len(row) // self.rungs.factor))
+        return max(1, min(len(self._groups(bracket, level)[0]), 2 * len(row) // self.rungs.factor))
 
     def hopeless(self, coming: int) -> list[int]:
         """Trials set aside that cannot go on whatever `coming` more trials and those in training come to.
@@ -237,7 +239,7 @@ class Ladder:
         if len(row[0].losses) == 1:
             best = (each.number for each in itertools.islice(row, quota))
             return next((number for number in best if self._waiting.get(number) == level), None)
-        for group in _groups(row):
+        for group in self._groups(bracket, level):
             here = [each for each in group if self._waiting.get(each.number) == level]
             if len(group) <= quota:
                 quota -= len(group)
@@ -248,14 +250,17 @@ class Ladder:
                 return here[0].number
         return None
 
-
-def _groups(row: Sequence[Standing]) -> list[list[Standing]]:
-    """Those within the limits by non-dominated rank, then the others by how far they are over them."""
-    inside = [each for each in row if each.excess <= 0]
-    fronts: dict[int, list[Standing]] = {}
-    for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
-        fronts.setdefault(rank, []).append(each)
-    return [fronts[rank] for rank in sorted(fronts)] + [[each] for each in row if each.excess > 0]
+    def _groups(self, bracket: int, level: int) -> list[list[Standing]]:
+        """Those within the limits by non-dominated rank, then the others by how far they are over them."""
+        if (bracket, level) not in self._grouped:
+            row = self._standings[bracket, level]
+            inside = [each for each in row if each.excess <= 0]
+            fronts: dict[int, list[Standing]] = {}
+            for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
+                fronts.setdefault(rank, []).append(each)
+            over = [[each] for each in row if each.excess > 0]
+            self._grouped[bracket, level] = [*(fronts[rank] for rank in sorted(fronts)), *over]
+        return self._grouped[bracket, level]
 
 
 def _adding_most(here: Sequence[Standing], gone: Sequence[Standing], everybody: Sequence[Standing]) -> int:
