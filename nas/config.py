@@ -68,6 +68,7 @@ class SearchConfig(BaseModel):
     published: bool = False
     baseline: bool = False
     proxies: list[str] = []
+    callbacks: list[str] = []
 
     @field_validator("objectives")
     @classmethod

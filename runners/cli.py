@@ -170,6 +170,13 @@ def search(
             help="Zero-cost scores to choose candidates by, as in synflow,naswot; see `nas proxies`",
         ),
     ] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="Ray Tune callback, an object or what makes one, as ray.tune.logger:JsonLoggerCallback",
+        ),
+    ] = None,
     export: Annotated[str | None, typer.Option(metavar="DIR", help="Export the best model there at the end")] = None,
     published: Annotated[
         bool | None,
@@ -194,6 +201,7 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
+        "callbacks": callback or None,
         "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,
     }  # fmt: skip
     from nas.config import read_config

@@ -41,6 +41,8 @@ def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that this machine cannot carry out."""
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
+    if options.callbacks:
+        raise InputError("callbacks are Ray Tune's; use the runner ray")
     if options.resources:
         raise InputError(f"--resources {', '.join(options.resources)}: only the nodes of a Ray cluster have such")
     check_numbers(options)

@@ -42,7 +42,7 @@ ENVIRONMENT = {
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Settings for Tune, and no database URL for the processes that Ray starts."""
-    before = {name: os.environ.get(name) for name in (*values, "NAS_STORAGE")}
+    before = {name: os.environ.get(name) for name in (*values, "NAS_STORAGE", "TUNE_GLOBAL_CHECKPOINT_S")}
     os.environ.update(values)
     os.environ.pop("NAS_STORAGE", None)
     try:

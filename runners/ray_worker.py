@@ -12,9 +12,11 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.result import TRAINING_ITERATION
 
 from nas.jobs import Event, Job, Lost, Reported
 from runners.evaluation import evaluate_job
+from runners.ray_words import EPOCH, shown
 from runners.wire import EVENT, event_text, read_job
 
 
@@ -48,16 +50,22 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         """
         if not self._begun:
             self._begun = True
-            return {"mixer_nas_step": 0, "done": False}
+            return {}
         self._go.release()
         event = self._events.get()
         if isinstance(event, Lost):
             self._thread.join()
             raise RuntimeError(event.reason)  # noqa: TRY004 - an event, no argument
-        done = not isinstance(event, Reported)
-        if done:
+        if not isinstance(event, Reported):
             self._thread.join()
-        return {EVENT: event_text(event), "mixer_nas_step": getattr(event, "step", 0), "done": done}
+        epoch = event.step if isinstance(event, Reported) else self._stop
+        return {**shown(event), EVENT: event_text(event), EPOCH: epoch, TRAINING_ITERATION: epoch}
+
+    def get_auto_filled_metrics(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Tune's own entries of a result, without the config, which the driver knows."""
+        found: dict[str, Any] = super().get_auto_filled_metrics(*args, **options)
+        found.pop("config", None)
+        return found
 
     def cleanup(self) -> None:
         """Stop the current job."""
@@ -72,6 +80,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         job = _with_device(read_job(config["job"]))
+        self._stop = job.budget.stop
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._go, self._stopped = threading.Semaphore(0), False
         self._begun = not config["timed"]

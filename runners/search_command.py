@@ -29,7 +29,7 @@ from nas.store.trouble import redact
 from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.gpu_share import GpuShare, gpu_share
-from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, rung_scale, starts
+from runners.job_setup import Setup, Training, import_attribute, latency_of, prepare, pricing_of, rung_scale, starts
 from runners.progress import Watcher
 from runners.tables import save_picture
 
@@ -46,6 +46,9 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     """
     if config.runner != "ray" and config.address is not None:
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
+    if config.runner != "ray" and config.callbacks:
+        raise InputError(f"--callback {config.callbacks[0]}: only --runner ray has callbacks")
+    _callbacks(config)
     url = storage_url(config.storage)
     setup = prepare(config)
     _check_beside(setup)
@@ -150,7 +153,14 @@ def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[
             protocol=setup.protocol,
             reuse=config.reuse,
             watch=watch,
+            callbacks=_callbacks(config),
         )
+
+
+def _callbacks(config: SearchConfig) -> list[Any]:
+    """As named: each an object, or what makes one when it is called. Raises: InputError."""
+    found = [import_attribute(name, "callback") for name in config.callbacks]
+    return [each() if callable(each) else each for each in found]
 
 
 def _baseline(setup: Setup, url: str, gpus: GpuShare, err: Console) -> Comparison:

@@ -6,15 +6,19 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ray import cloudpickle, tune
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from nas.api import RunnerOptions, Watch
 from nas.errors import InputError
@@ -22,11 +26,17 @@ from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
 from runners.ray_cluster import ENVIRONMENT, Resources, check_nodes, cluster, demand, environment, room
-from runners.ray_study import Causes, StudySearcher
+from runners.ray_rungs import RungScheduler
+from runners.ray_study import StudySearcher
 from runners.ray_token import check_token
+from runners.ray_words import JobWords
 from runners.ray_worker import JobTrainable
+from runners.wire import EVENT
+
+__all__ = ["RungScheduler", "StudySearcher", "check", "run"]
 
 CONNECT_S = 5.0
+NEVER = "1e9"  # seconds between two copies of Tune's state, which nobody reads
 
 
 def check(options: RunnerOptions) -> None:
@@ -36,6 +46,11 @@ def check(options: RunnerOptions) -> None:
             f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
         )
     check_numbers(options)
+    for callback in options.callbacks:
+        if not isinstance(callback, Callback):
+            raise InputError(
+                f"callback {callback!r}: an object of a class that derives from ray.tune.Callback is expected"
+            )
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
     if options.address not in (None, "local"):
@@ -63,10 +78,19 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     with environment(ENVIRONMENT), cluster(options.address):
         check_nodes()
         workers, each = demand(options, study.plan.trials)
-        searcher = StudySearcher(study, workers, options, watch, room=partial(room, options, each))
-        with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        searcher = StudySearcher(
+            study,
+            workers,
+            timeout=options.timeout,
+            trial_timeout=options.trial_timeout,
+            watch=watch,
+            room=partial(room, options, each),
+            words=JobWords(study.space, timed=options.trial_timeout is not None),
+        )
+        trainable = _trainable(study, evaluate, each)
+        with _place(study, options) as place:
             try:
-                _fit(study, evaluate, searcher, each, scratch)
+                _fit(trainable, searcher, place, options.callbacks)
             except Exception:
                 if searcher.error is None:
                     raise
@@ -74,15 +98,44 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, each: Resources, scratch: str) -> None:
+def _trainable(study: Study, evaluate: Evaluate, each: Resources) -> Any:
     _send_by_value(evaluate)
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
+    return tune.with_resources(trainable, dict(each))
+
+
+@contextmanager
+def _place(study: Study, options: RunnerOptions) -> Iterator[Path]:
+    """Where Tune keeps what callbacks write; without any, nothing that is asked for again."""
+    if options.callbacks:
+        yield study.plan.checkpoints / "tune"
+        return
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = NEVER
+    with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        yield Path(scratch)
+
+
+class Plain(Callback):  # type: ignore[misc]
+    """Comes before the user's callbacks, and takes out of the results what only the study can read."""
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        """Results are changed in place."""
+        result.pop(EVENT, None)
+
+
+def _fit(trainable: Any, searcher: StudySearcher, place: Path, callbacks: Sequence[Any]) -> None:
     tuner = Tuner(
-        tune.with_resources(trainable, dict(each)),
-        tune_config=TuneConfig(search_alg=searcher, scheduler=Causes(searcher), num_samples=-1, reuse_actors=True),
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=searcher,
+            scheduler=RungScheduler(searcher, forget=True),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
         run_config=RunConfig(
-            storage_path=scratch,
+            storage_path=str(place),
             verbose=0,
+            callbacks=[Plain(), *callbacks],
             checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=FailureConfig(max_failures=0),
         ),

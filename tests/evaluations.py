@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import multiprocessing
 import os
 import resource
@@ -20,6 +21,29 @@ def share_of_conv3(candidate, budget, report):
     for epoch in range(budget.start + 1, budget.stop + 1):
         report(epoch, {"accuracy": accuracy * epoch / budget.stop})
     return {"accuracy": accuracy}
+
+
+def logs_epochs(candidate, budget, report):
+    """The same, and each epoch is a line of the file "epochs" in the checkpoint."""
+    accuracy = share_of_conv3(candidate, budget, lambda step, metrics: None)["accuracy"]
+    for epoch in range(budget.start + 1, budget.stop + 1):
+        with (Path(budget.checkpoint) / "epochs").open("a") as log:
+            log.write(f"{epoch}\n")
+        report(epoch, {"accuracy": accuracy * epoch / 9})
+    return {"accuracy": accuracy * budget.stop / 9}
+
+
+def logs_epochs_slowly(candidate, budget, report):
+    """The same from the last line on, with a pause before each epoch."""
+    log = Path(budget.checkpoint) / "epochs"
+    done = len({*log.read_text().split()}) if log.exists() else 0
+
+    def slowly(step, metrics):
+        report(step, metrics)
+        time.sleep(0.2)
+
+    time.sleep(0.2)
+    return logs_epochs(candidate, dataclasses.replace(budget, start=done), slowly)
 
 
 def macs(candidate):

@@ -155,3 +155,33 @@ def test_an_address_where_no_cluster_is_is_one_clear_error(layers):
             address="127.0.0.1:1",
             storage=None,
         )
+
+
+def test_a_node_is_lost_while_trials_run_and_pause_at_rungs_and_no_epoch_is_trained_twice_but_on_it(
+    cluster, layers, tmp_path
+):
+    from evaluations import logs_epochs_slowly
+
+    lost = cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
+    seen = []
+
+    def watch(study):
+        if len(study.ladder.waiting) >= 2 and study.running and not seen:
+            seen.append(set(study.ladder.waiting))
+            threading.Thread(target=cluster.remove_node, args=(lost,), kwargs={"allow_graceful": False}).start()
+
+    result = search(
+        layers, logs_epochs_slowly, objectives=["accuracy:max"], trials=12, sampler="random", runner="ray",
+        address=cluster.address, workers=3, epochs=(1, 9), storage=f"sqlite:///{tmp_path}/nas.db", study="s",
+        checkpoints=tmp_path / "c", watch=watch,
+    )  # fmt: skip
+
+    assert seen
+    assert {trial.state for trial in result.trials} == {State.COMPLETE, State.PRUNED}
+    assert sum(trial.attempt - 1 for trial in result.trials) <= 2  # what ran there, and what came to it meanwhile
+    assert all([*trial.curve] == list(range(1, trial.epochs + 1)) for trial in result.trials)
+    for log in (tmp_path / "c" / "s").glob("[0-9]*/epochs"):
+        epochs, trial = [*map(int, log.read_text().split())], result.trials[int(log.parent.name)]
+        assert epochs == sorted(epochs)
+        assert len(epochs) - trial.epochs <= trial.attempt - 1
