@@ -49,6 +49,7 @@ class RunnerOptions:
         address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
+        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it.
     """
 
     workers: int | None = None
@@ -56,6 +57,7 @@ class RunnerOptions:
     address: str | None = None
     timeout: float | None = None
     trial_timeout: float | None = None
+    runtime_env: Mapping[str, Any] | None = None
 
 
 class Runner(Protocol):
@@ -112,6 +114,7 @@ def search(
     workers: int | None = None,
     gpus_per_trial: float = 0.0,
     address: str | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     epochs: tuple[int, int] = (1, 1),
     seed: int = 0,
     timeout: float | None = None,
@@ -146,6 +149,7 @@ def search(
         workers: evaluations at a time; None lets the runner choose by the machine.
         gpus_per_trial: share of a GPU for each; 0 for none.
         address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
+        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it: {"pip": ["timm"]}.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
         epochs: (smallest, full) budget in whatever unit `evaluate` counts.
@@ -179,7 +183,12 @@ def search(
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     carrier = _runner(runner)
     options = RunnerOptions(
-        workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout, trial_timeout=trial_timeout
+        workers=workers,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        timeout=timeout,
+        trial_timeout=trial_timeout,
+        runtime_env=runtime_env,
     )
     carrier.check(options)
     known = Pricing(space, costs, ()).known

@@ -41,6 +41,7 @@ class SearchConfig(BaseModel):
     workers: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0)
     address: str | None = None
+    runtime_env: str | None = None
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
     trial_timeout: float | None = Field(default=None, gt=0)

@@ -12,6 +12,7 @@ from nas.study import Study
 from runners import local
 from runners.evaluation import evaluate_job
 from runners.loop import drive
+from runners.runtime_env import refuse_runtime_env
 
 
 class InlinePool:
@@ -48,6 +49,7 @@ def check(options: RunnerOptions) -> None:
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
     if options.trial_timeout is not None:
         raise InputError("the inline runner cannot end an evaluation; use local or ray")
+    refuse_runtime_env(options.runtime_env, "inline")
     if options.address is not None:
         raise InputError("the inline runner has no cluster to connect to; use ray")
     local.check(options)

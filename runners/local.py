@@ -27,6 +27,7 @@ from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost
 from nas.space import Space
 from nas.study import Study
 from runners.loop import drive
+from runners.runtime_env import refuse_runtime_env
 from runners.worker import READY, Unable, work
 
 STARTS = 5  # workers in a row that may be killed while they start, once one has started
@@ -36,6 +37,7 @@ GUARD = "a script must call search under `if __name__ == '__main__':`, and evalu
 
 def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that this machine cannot carry out."""
+    refuse_runtime_env(options.runtime_env, "local")
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
     check_numbers(options)

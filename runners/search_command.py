@@ -30,6 +30,7 @@ from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, starts
 from runners.progress import Watcher
+from runners.runtime_env import checked_runtime_env, read_runtime_env
 from runners.tables import save_picture
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     """
     if config.runner != "ray" and config.address is not None:
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
+    if config.runner != "ray" and config.runtime_env is not None:
+        raise InputError(f"--runtime-env {config.runtime_env}: only --runner ray has nodes to set up")
+    if config.runtime_env is not None:
+        checked_runtime_env(read_runtime_env(Path(config.runtime_env)))
     url = storage_url(config.storage)
     setup = prepare(config)
     _check_beside(setup)
@@ -129,6 +134,7 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             workers=config.workers,
             gpus_per_trial=gpus,
             address=config.address,
+            runtime_env=read_runtime_env(Path(config.runtime_env)) if config.runtime_env is not None else None,
             epochs=config.epoch_range,
             seed=config.seed,
             timeout=config.timeout,

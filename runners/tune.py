@@ -8,12 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import tempfile
 import warnings
-from pathlib import Path
 
-from ray import cloudpickle, tune
+from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from nas.api import RunnerOptions, Watch
@@ -21,9 +19,12 @@ from nas.errors import InputError
 from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
-from runners.ray_cluster import ENVIRONMENT, check_nodes, cluster, environment, share
+from runners.ray_cluster import ENVIRONMENT, environment, share
+from runners.ray_luggage import Luggage, pack, served
+from runners.ray_nodes import workplace
 from runners.ray_study import Causes, StudySearcher
 from runners.ray_worker import JobTrainable
+from runners.runtime_env import checked_runtime_env
 
 CONNECT_S = 5.0
 
@@ -35,6 +36,7 @@ def check(options: RunnerOptions) -> None:
             f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
         )
     check_numbers(options)
+    checked_runtime_env(options.runtime_env or {})
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
 
@@ -53,18 +55,18 @@ def _check_reachable(address: str) -> None:
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
     """Carry out the study on a Ray cluster.
 
-    Raises: InputError when the cluster cannot be reached or lacks the GPUs, ForeignPackageError when a node would
-    import another package in place of ours.
+    Raises: InputError when the cluster cannot be reached or a node lacks something, ForeignPackageError when a node
+    would import another package in place of ours.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
-    with environment(ENVIRONMENT), cluster(options.address):
-        check_nodes()
+    luggage = pack(evaluate)
+    with environment(ENVIRONMENT), workplace(options, luggage, study.plan.checkpoints):
         workers, cpus = share(options, study)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
         searcher = StudySearcher(study, workers, options, watch)
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
             try:
-                _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+                _fit(study, served(luggage), searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
             except Exception:
                 if searcher.error is None:
                     raise
@@ -72,8 +74,7 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: dict[str, float], scratch: str) -> None:
-    _send_by_value(evaluate)
+def _fit(study: Study, evaluate: Luggage, searcher: StudySearcher, resources: dict[str, float], scratch: str) -> None:
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
     tuner = Tuner(
         tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount}),
@@ -88,13 +89,3 @@ def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: d
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner.fit()
-
-
-def _send_by_value(evaluate: Evaluate) -> None:
-    """A user's own module need not be importable on the nodes."""
-    module = sys.modules.get(getattr(evaluate, "__module__", type(evaluate).__module__) or "")
-    file = getattr(module, "__file__", None)
-    ours = Path(__file__).resolve().parent.parent
-    installed = file is None or "site-packages" in file or Path(file).resolve().is_relative_to(ours / "nas")
-    if module is not None and not installed and module.__name__ != "__main__":
-        cloudpickle.register_pickle_by_value(module)
