@@ -12,6 +12,7 @@ import tempfile
 import warnings
 
 from ray import tune
+from ray.runtime_env import RuntimeEnv
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from nas.api import RunnerOptions, Watch
@@ -36,9 +37,17 @@ def check(options: RunnerOptions) -> None:
             f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
         )
     check_numbers(options)
-    checked_runtime_env(options.runtime_env or {})
+    _check_runtime_env(options)
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
+
+
+def _check_runtime_env(options: RunnerOptions) -> None:
+    asked = checked_runtime_env(options.runtime_env or {})
+    try:
+        RuntimeEnv(**asked)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"runtime_env: {' '.join(str(error).split())}") from error
 
 
 def _check_reachable(address: str) -> None:

@@ -136,3 +136,113 @@ def test_nodes_without_mixer_nas_are_sent_it_and_what_stands_beside_the_users_mo
 
     assert [trial.metrics["score"] for trial in result.ranked] == [114, 113, 112, 111]
     assert all(trial.metrics["shipped"] for trial in result.trials)
+
+
+PASSWORD = "v8-correct-horse"
+
+
+def holding(folder):
+    """Files below a folder that hold the password."""
+    found = []
+    for path in Path(folder).rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file() and PASSWORD.encode() in path.read_bytes():
+                found.append(path)
+    return found
+
+
+def test_no_worker_and_no_file_of_tunes_holds_the_password(nodes, layers, tmp_path, monkeypatch, postgres):
+    """Not even where the shell that started the node had it, or the job was submitted with it."""
+    url = postgres.replace("nas@", f"nas:{PASSWORD}@")
+    secrets = {"NAS_STORAGE": url, "PGPASSWORD": PASSWORD}
+    cluster = nodes(secrets)
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    submitted = {"runtime_env": {"env_vars": secrets}, "metadata": {}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(submitted))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    (tmp_path / "needle").write_bytes(bytes(byte ^ 85 for byte in PASSWORD.encode()))
+    written, spoilt = set(), []
+
+    def watch(study):
+        written.update(path.name for path in scratch.rglob("*"))
+        spoilt.extend(holding(scratch))
+
+    result = search(
+        layers, evaluations.finds_password, objectives=["accuracy:max"], trials=3, sampler="random", runner="ray",
+        address=cluster.address, storage=url, study="secret", checkpoints=tmp_path / "c", watch=watch,
+    )  # fmt: skip
+
+    assert [trial.state for trial in result.trials] == [State.COMPLETE] * 3
+    for trial in result.trials:
+        told = {name: trial.metrics[name] for name in ("scheme", "environment", "arguments", "memory")}
+        assert told == dict.fromkeys(told, 0.0)
+    assert "tuner.pkl" in written
+    assert not spoilt
+    assert os.environ["NAS_STORAGE"] == url
+    assert os.environ["PGPASSWORD"] == PASSWORD
+
+
+def test_the_search_for_the_password_finds_one_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PASSWORD_OF_MINE", PASSWORD)
+    (tmp_path / "needle").write_bytes(bytes(byte ^ 85 for byte in PASSWORD.encode()))
+
+    found = evaluations.finds_password({}, nas.Budget(0, 1, 0, "cpu", str(tmp_path / "c" / "study" / "0")), None)
+
+    assert found["environment"] >= 1
+    assert found["memory"] >= 1
+
+
+def test_nodes_that_do_not_see_the_checkpoints_are_named(nodes, layers, tmp_path, caplog):
+    require(os.getuid() == 0 and os.system("unshare -m true") == 0, "mount namespaces")
+    checkpoints, python = tmp_path / "c", tmp_path / "python"
+    checkpoints.mkdir()
+    python.write_text(
+        f'#!/bin/sh\nexec unshare -m sh -c \'mount -t tmpfs none {checkpoints}; exec {sys.executable} "$@"\' sh "$@"\n'
+    )
+    python.chmod(0o755)
+    cluster = nodes({}, executable=python)
+
+    with caplog.at_level(logging.WARNING):
+        result = search(
+            layers, evaluations.share_of_conv3, objectives=["accuracy:max"], trials=2, sampler="random", runner="ray",
+            address=cluster.address, storage=f"sqlite:///{tmp_path}/nas.db", study="s", checkpoints=checkpoints,
+        )  # fmt: skip
+
+    assert len(result.ranked) == 2
+    [said] = [record.getMessage() for record in caplog.records if "checkpoints" in record.getMessage()]
+    assert said.startswith(f"the checkpoints in {checkpoints}/s are not seen by 1 of 2 Ray nodes (")
+    assert not list(checkpoints.rglob(".seen-*"))
+
+
+def test_a_node_without_what_the_training_imports_is_named_with_what_to_do(nodes, bare_python, digits, tmp_path):
+    import search_spaces
+    from nas.recipe import Recipe
+    from nas.training import TrainAndValidate
+
+    [site] = bare_python.parent.parent.glob("lib/python*/site-packages")
+    (site / "lacks.pth").write_text("import sys; sys.modules.update(kornia=None)\n")
+    cluster = nodes({"PYTHONPATH": None}, executable=bare_python)
+
+    with pytest.raises(
+        InputError, match=r"^Ray node .* lacks kornia; there: pip install 'kornia>=0\.8', or give --run"
+    ):
+        search(
+            search_spaces.get("metaformer", digits.resolution), TrainAndValidate(digits, Recipe(epochs=1)),
+            objectives=["accuracy:max"], trials=1, runner="ray", address=cluster.address, storage=None,
+        )  # fmt: skip
+
+
+def test_a_runtime_env_reaches_the_workers_and_a_wrong_one_is_one_line(nodes, layers, tmp_path):
+    cluster = nodes({})
+    how = {
+        "objectives": ["accuracy:max"], "trials": 1, "runner": "ray", "address": cluster.address, "storage": None,
+    }  # fmt: skip
+
+    result = search(layers, evaluations.where, runtime_env={"env_vars": {"OMP_NUM_THREADS": "7"}}, **how)
+
+    assert result.trials[0].metrics["threads"] == 7
+    with pytest.raises(InputError, match=r"^runtime_env: .*packages"):
+        search(layers, evaluations.where, runtime_env={"pip": {"packages": 3}}, **how)
