@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from nas.checked import canonical_json, digest
 from nas.errors import InputError, StoreError, unknown
 from nas.feasible import Costs, Pricing, Scores
+from nas.fidelity import Rungs
 from nas.front import check_packages
 from nas.goals import split
 from nas.jobs import Evaluate
@@ -116,6 +117,8 @@ def search(
     address: str | None = None,
     runtime_env: Mapping[str, Any] | None = None,
     epochs: tuple[int, int] = (1, 1),
+    factor: int = 3,
+    brackets: int = 1,
     seed: int = 0,
     timeout: float | None = None,
     trial_timeout: float | None = None,
@@ -152,7 +155,10 @@ def search(
         runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it: {"pip": ["timm"]}.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
-        epochs: (smallest, full) budget in whatever unit `evaluate` counts.
+        epochs: (smallest, full) budget in whatever unit `evaluate` counts. Where they differ, trials climb rungs: each
+            is evaluated from `budget.start` to `budget.stop`, set aside, and goes on when it is among the best.
+        factor: one in so many trials of a rung goes on.
+        brackets: how many ladders of rungs, see `nas.fidelity.Rungs`.
         seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
         device: given to `evaluate` in its budget.
         checkpoints: directory for what evaluations keep; one directory a study, one a trial below it.
@@ -177,8 +183,7 @@ def search(
     limits = limits_from(constraints)
     if trials < 1:
         raise InputError(f"trials {trials}: at least 1 is needed")
-    if not 1 <= epochs[0] <= epochs[1]:
-        raise InputError(f"epochs {epochs[0]}:{epochs[1]}: 1 <= MIN <= MAX must hold")
+    rungs = Rungs(*epochs, factor, brackets)
     if not NAME.fullmatch(study):
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     carrier = _runner(runner)
@@ -201,7 +206,7 @@ def search(
     proposer = make_sampler(sampler, space, goals, seed, pricing=pricing, metric_limits=metric_limits, scores=scores)
     starts = [starting_point(pricing, candidate).genome for candidate in start]
     where = measure.where if measure else ""
-    facts = _facts(goals, limits, epochs, settings or {}, where)
+    facts = _facts(goals, limits, rungs, settings or {}, where)
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()
         root = Path(scratch)
@@ -212,7 +217,7 @@ def search(
             told = digest(_told(protocol)) if protocol is not None else ""
             store = open_study(storage, study, facts, space, goals, protocol=told, measured_on=where)
         with _closing(store):
-            plan = Plan(trials=trials, epochs=epochs, seed=seed, device=device, checkpoints=root)
+            plan = Plan(trials=trials, rungs=rungs, seed=seed, device=device, checkpoints=root)
             search_ = Study(
                 plan=plan,
                 pricing=pricing,
@@ -242,12 +247,15 @@ def search(
 def _facts(
     goals: Sequence[Objective],
     limits: Sequence[Limit],
-    epochs: tuple[int, int],
+    rungs: Rungs,
     settings: Mapping[str, Any],
     measured_on: str,
 ) -> dict[str, Any]:
     """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
-    ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)], "epochs": epochs}
+    ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)]}
+    ours["epochs"] = rungs.smallest, rungs.full
+    if len(rungs.levels) > 1:
+        ours["rungs"] = {"factor": rungs.factor, "brackets": rungs.brackets}
     if measured_on:  # on another device it is another number
         ours["measured_on"] = measured_on
     if taken := sorted(ours.keys() & settings.keys()):

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nas.errors import InputError, unknown
+from nas.fidelity import Rungs
 from nas.objectives import Limit, Objective
 from nas.proxies import chosen
 from nas.samplers import NAMES
@@ -36,6 +37,8 @@ class SearchConfig(BaseModel):
     limits: list[str] = []
     trials: int = Field(default=24, ge=1)
     epochs: str = "1:10"
+    factor: int = 3
+    brackets: int = 1
     sampler: str = "auto"
     runner: str = "local"
     workers: int | None = Field(default=None, ge=1)
@@ -90,6 +93,16 @@ class SearchConfig(BaseModel):
         parse_epochs(text)
         return text
 
+    @model_validator(mode="after")
+    def _climbable(self) -> Self:
+        _ = self.rungs
+        return self
+
+    @property
+    def rungs(self) -> Rungs:
+        """Of its budgets. Raises: InputError."""
+        return Rungs(*self.epoch_range, self.factor, self.brackets)
+
     @property
     def epoch_range(self) -> tuple[int, int]:
         """(smallest, full) budget."""
@@ -97,14 +110,14 @@ class SearchConfig(BaseModel):
 
 
 def parse_epochs(text: str) -> tuple[int, int]:
-    """From "MIN:MAX" or "MAX". Raises: InputError."""
+    """From "MIN:MAX", or from "MAX" for the full budget alone. Raises: InputError."""
     low, colon, high = text.partition(":")
     try:
-        epochs = (int(low), int(high)) if colon else (1, int(low))
+        epochs = (int(low), int(high)) if colon else (int(low), int(low))
     except ValueError:
         epochs = (0, 0)
     if not 1 <= epochs[0] <= epochs[1]:
-        raise InputError(f"epochs {text!r}: MIN:MAX with 1 <= MIN <= MAX is expected, as in 1:10")
+        raise InputError(f"epochs {text!r}: MIN:MAX with 1 <= MIN <= MAX is expected, as in 1:10, or MAX")
     return epochs
 
 

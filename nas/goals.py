@@ -23,11 +23,13 @@ class Goals:
         limits: on known costs; what breaks one is never evaluated.
         metric_limits: on what is measured. What breaks one is never evaluated where that is seen before training, as
             with a latency; else it is a trial, but never among the best.
+        full: epochs of the full budget, of which every fidelity is a share.
     """
 
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...] = ()
     metric_limits: tuple[Limit, ...] = ()
+    full: int = 1
 
     @property
     def all_limits(self) -> tuple[Limit, ...]:
@@ -53,14 +55,14 @@ class Goals:
         metrics, fidelity = dict(trial.metrics), 1.0
         if trial.state is not State.COMPLETE:
             step = max(trial.curve, default=0)
-            if trial.state is State.FAIL or not 0 < step <= trial.budget.stop:
+            if trial.state is State.FAIL or not 0 < step <= self.full:
                 return None
-            metrics, fidelity = {**trial.curve[step], **metrics}, step / trial.budget.stop
+            metrics, fidelity = {**trial.curve[step], **metrics}, step / self.full
         if self.missing(metrics):
             return None
         reported = {name for seen in trial.curve.values() for name in seen}
         fixed = {name: value for name, value in trial.metrics.items() if name not in reported}  # as known costs are
-        on_the_way = ((step / trial.budget.stop, {**fixed, **seen}) for step, seen in trial.curve.items())
+        on_the_way = ((step / self.full, {**fixed, **seen}) for step, seen in trial.curve.items())
         earlier = {
             share: self.values(seen)
             for share, seen in on_the_way

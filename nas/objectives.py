@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
 import re
@@ -93,6 +94,31 @@ def excess(limits: Sequence[Limit], costs: Mapping[str, float]) -> float:
 def covers(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     """Whether one row of losses is nowhere worse than another; so equal rows cover each other."""
     return all(a <= b for a, b in zip(ours, theirs, strict=True))
+
+
+def nondominated_ranks(losses: Sequence[Sequence[float]]) -> list[int]:
+    """For each row 0 when no other dominates it, 1 when only rows of rank 0 do, and so on (all values to be small).
+
+    Equal rows have equal ranks. The sequential search of Zhang et al., An Efficient Approach to Nondominated Sorting
+    for Evolutionary Multiobjective Optimization, 2015; by bisection where there are two values.
+    """
+    ranks = [0] * len(losses)
+    fronts: list[list[Sequence[float]]] = []
+    before: tuple[float, ...] | None = None
+    rank = 0
+    for index in sorted(range(len(losses)), key=lambda index: tuple(losses[index])):
+        row = tuple(losses[index])
+        if row != before:
+            if len(row) == 2:  # rows come by the first value, so the last of a front has the least of the second
+                rank = bisect.bisect_right([members[-1][1] for members in fronts], row[1])
+            else:
+                found = (at for at, members in enumerate(fronts) if not any(covers(other, row) for other in members))
+                rank = next(found, len(fronts))
+            if rank == len(fronts):
+                fronts.append([])
+            fronts[rank].append(row)
+        before, ranks[index] = row, rank
+    return ranks
 
 
 def front(losses: Sequence[Sequence[float]]) -> list[int]:

@@ -16,10 +16,10 @@ class Recipe:
     """The training protocol.
 
     The learning rate warms up linearly over the first `warmup` epochs, is held, and falls linearly to a hundredth over
-    the epochs from `decay_from` to `epochs`, so that a trial promoted before then goes on as if never paused.
+    the epochs from `decay_from` to `epochs`, so that a trial that pauses at a rung goes on as if it never had.
 
     Attributes:
-        epochs: full budget. min_epochs: smallest budget (first rung).
+        epochs: full budget. held: epochs up to which the learning rate is held at least: the last rung but one.
         batch_size: 0 chooses 16 to 128 by the number of training images.
         lr, weight_decay: of AdamW; norms, biases and tables are not decayed.
         warmup: epochs. label_smoothing: in [0, 1). ema: decay of the averaged weights that are judged.
@@ -29,7 +29,7 @@ class Recipe:
     """
 
     epochs: int = 10
-    min_epochs: int = 1
+    held: int = 1
     batch_size: int = 0
     lr: float = 4e-3
     weight_decay: float = 0.05
@@ -44,8 +44,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.augment not in AUGMENTATIONS:
             raise InputError(f"unknown augmentation {self.augment!r}; known: {', '.join(AUGMENTATIONS)}")
-        if not 1 <= self.min_epochs <= self.epochs:
-            raise InputError(f"epochs {self.min_epochs}:{self.epochs}: 1 <= MIN <= MAX must hold")
+        if not 1 <= self.held <= self.epochs:
+            raise InputError(f"held {self.held}, epochs {self.epochs}: 1 <= held <= epochs must hold")
         for field in dataclasses.fields(self):
             if isinstance(field.default, float):
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))
@@ -60,8 +60,8 @@ class Recipe:
 
     @property
     def decay_from(self) -> float:
-        """Epoch at which the learning rate begins to fall: a third of the budget, never within the first rung."""
-        return max(self.epochs / 3, float(min(self.min_epochs, self.epochs - 1)))
+        """Epoch at which the learning rate begins to fall: a third of the budget, or `held` where that is later."""
+        return max(self.epochs / 3, float(min(self.held, self.epochs - 1)))
 
     @property
     def digest(self) -> str:

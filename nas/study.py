@@ -15,10 +15,11 @@ from pathlib import Path
 
 from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
+from nas.fidelity import Ladder, Rungs
 from nas.goals import Goals
 from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported
 from nas.measuring import Measure, Measuring
-from nas.objectives import Limit, Objective
+from nas.objectives import Limit, Objective, excess
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
@@ -34,12 +35,12 @@ class Plan:
 
     Attributes:
         trials: how many trials it shall have in all, those reused from other studies not counted.
-        epochs: (smallest, full) budget. seed: of everything random.
+        rungs: the budgets, of which a trial has one after the other. seed: of everything random.
         device: for the evaluations. checkpoints: directory that holds one directory a trial.
     """
 
     trials: int
-    epochs: tuple[int, int] = (1, 1)
+    rungs: Rungs = Rungs(1, 1)
     seed: int = 0
     device: str = "cpu"
     checkpoints: Path = Path("checkpoints")
@@ -47,7 +48,7 @@ class Plan:
 
 @dataclasses.dataclass
 class _Draft:
-    """A trial that is about to be handed out; `handle` is the sampler's, None for another attempt."""
+    """A trial that is about to be handed out; `handle` is the sampler's, None for one that it knows."""
 
     trial: Trial
     handle: int | None
@@ -58,7 +59,7 @@ class Study:
     """A search in progress. One driver owns it; it is not thread-safe.
 
     Attributes:
-        trials: by number. finished: those that have ended, in the order in which they did.
+        trials: by number. ladder: where they stand. finished: those that have ended, in the order in which they did.
         exhausted: whether no new candidate was left within the limits.
     """
 
@@ -75,7 +76,8 @@ class Study:
     ) -> None:
         """`metric_limits` are on what `measure` finds before training, then on what an evaluation does."""
         self.plan, self.pricing, self.space = plan, pricing, pricing.space
-        self.goals = Goals(tuple(objectives), pricing.limits, tuple(metric_limits))
+        self.goals = Goals(tuple(objectives), pricing.limits, tuple(metric_limits), plan.rungs.full)
+        self.ladder = Ladder(plan.rungs)
         self.exhausted = False
         self._sampler, self._store = sampler, store
         slow = [limit for limit in metric_limits if measure is not None and limit.name in measure.names]
@@ -88,7 +90,7 @@ class Study:
         self._wished_for = -1  # highest number of an enqueued trial: that and those below are taken
         self._retried: set[int] = set()
         self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(pricing)}
-        self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.state is not State.RUNNING]
+        self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.ended]
         self._unfinished = [trial for trial in self.trials.values() if trial.state is State.RUNNING]
         self._stopped = {trial.number for trial in self._unfinished} - store.lost if store.clean else set()
         self._highest = max(self.trials, default=-1)
@@ -96,10 +98,27 @@ class Study:
         for trial in self.trials.values():
             self._proposer.saw(trial.digest)
         sampler.load((trial.genome, self.goals.outcome(trial)) for trial in self.finished)
-        self._handles = {trial.number: sampler.add(trial.genome) for trial in self._unfinished}
-        for trial in self._unfinished:
+        started = [trial for trial in self.trials.values() if not trial.ended]
+        self._handles = {trial.number: sampler.add(trial.genome) for trial in started}
+        for trial in started:
             if (begun := self.goals.outcome(trial)) is not None:
                 sampler.see(self._handles[trial.number], begun)
+        for trial in self.trials.values():
+            self._place(trial)
+
+    def _place(self, trial: Trial) -> None:
+        """Where a trial of an earlier driver stands on the ladder."""
+        if trial.source is not Source.TRAINED:
+            return
+        for level in self.ladder.rungs.levels[self.ladder.rungs.bracket(trial.number) :]:
+            if level in trial.curve and (trial.state is not State.RUNNING or level < trial.budget.stop):
+                reached = {**trial.curve[level], **trial.metrics}
+                if not self.goals.missing(reached):
+                    self.ladder.stand(trial.number, level, *self._standing(reached))
+        if trial.state is State.PAUSED:
+            self.ladder.wait(trial.number, trial.budget.stop)
+        elif trial.state is State.RUNNING:
+            self.ladder.enter(trial.number, trial.budget.stop)
 
     def enqueue(self, genomes: Sequence[Genome]) -> None:
         """Evaluate these before the sampler is asked; those over a limit or seen before are passed over."""
@@ -111,7 +130,7 @@ class Study:
         Raises: StoreError.
         """
         taken: list[tuple[Trial, Known]] = []
-        for known in self._store.reusable(self.plan.epochs[1]):
+        for known in self._store.reusable(self.plan.rungs.full):
             trial = reused(self.pricing, self.goals, self._measuring, known)
             if trial is not None and not self._proposer.knows(trial.digest):
                 self._proposer.saw(trial.digest)
@@ -140,13 +159,15 @@ class Study:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next job, or None; see `jobs`. Raises: StoreError, Lost."""
+        """The next job, or None; see `jobs`. Raises: StoreError, lease.Lost."""
         return next(iter(self.jobs(1)), None)
 
     def jobs(self, count: int) -> list[Job]:
         """Up to `count` next jobs, their trials written to the store together with all that waited.
 
-        Fewer when the study has all its trials, none is left, or the database is away. Raises: StoreError, Lost.
+        A job trains a trial to its next rung: what was lost comes first, then who goes on from a rung, then new trials.
+        Fewer when the study has all its trials, none is left, or the database is away. When nothing is left to do for
+        the trials that are set aside, they end as pruned. Raises: StoreError, lease.Lost.
         """
         if self._store.away_s is not None and not self._store.flush():
             return []
@@ -196,21 +217,43 @@ class Study:
         self._wishes += found
         self._wished_for = max(self._wished_for, *(wish.number for wish in found), -1)
         while len(self._drafts) < count:
-            draft = self._again() or self._wished() or self._new()
+            draft = self._again() or self._promoted() or self._wished() or self._new() or self._promoted()
             if draft is None:
-                return
+                break
             self._drafts.append(draft)
+        if not self._drafts and self._closing and not self.running:
+            self._prune(list(self.ladder.waiting))
 
     def _again(self) -> _Draft | None:
         while self._unfinished:
             trial = self._unfinished.pop(0)
             if trial.number in self._stopped:  # told to stop, which is no fault of the trial's
                 self._stopped.remove(trial.number)
-                return _Draft(trial, None)
+                return _Draft(self._towards(trial, trial.budget.stop), None)
             if trial.attempt < ATTEMPTS:
-                return _Draft(dataclasses.replace(trial, attempt=trial.attempt + 1), None)
+                again = dataclasses.replace(trial, attempt=trial.attempt + 1)
+                return _Draft(self._towards(again, trial.budget.stop), None)
             self._end(trial.moved(State.FAIL, reason=f"lost with its driver, attempt {trial.attempt}", seconds=0.0))
         return None
+
+    @property
+    def _closing(self) -> bool:
+        """Whether no new trial will begin, but for those that somebody may enqueue."""
+        fresh = sum(draft.handle is not None for draft in self._drafts)
+        return not self._wishes and (self.exhausted or self._counted + fresh >= self.plan.trials)
+
+    def _promoted(self) -> _Draft | None:
+        """Who goes on from a rung."""
+        number = self.ladder.promotable(closing=self._closing)
+        if number is None:
+            return None
+        trial = self.trials[number]
+        level = self.ladder.rungs.after(trial.budget.stop)
+        self.ladder.enter(number, level)
+        return _Draft(self._towards(trial.moved(State.RUNNING), level), None)
+
+    def _towards(self, trial: Trial, level: int) -> Trial:
+        return dataclasses.replace(trial, budget=self._budget(trial.number, level))
 
     def _wished(self) -> _Draft | None:
         """What somebody enqueued, even beyond the number of trials asked for."""
@@ -273,14 +316,18 @@ class Study:
             budget=self._budget(number),
         )
 
-    def _budget(self, number: int) -> Budget:
-        folder = self.plan.checkpoints / str(number)
-        return Budget(0, self.plan.epochs[1], self.plan.seed + number, self.plan.device, str(folder))
+    def _budget(self, number: int, level: int | None = None) -> Budget:
+        """From one rung to the next, the first unless another is named."""
+        rungs, folder = self.ladder.rungs, self.plan.checkpoints / str(number)
+        stop = level or rungs.first(number)
+        start = rungs.before(number, stop)
+        return Budget(start, stop, self.plan.seed + number, self.plan.device, str(folder))
 
     def _job(self, draft: _Draft) -> Job:
         trial = draft.trial
         self.trials[trial.number] = trial
         self._highest = max(self._highest, trial.number)
+        self.ladder.enter(trial.number, trial.budget.stop)
         if draft.handle is not None:
             self._handles[trial.number] = draft.handle
             self._counted += 1
@@ -311,7 +358,7 @@ class Study:
                 self._retried.add(trial.number)
                 self._lose(trial, event.reason)
             case Failed():
-                self._end(trial.moved(State.FAIL, reason=event.reason, seconds=event.seconds, host=event.host))
+                self._fail(trial, event.reason, event)
             case Lost():
                 self._lose(trial, event.reason)
 
@@ -337,10 +384,38 @@ class Study:
     def _finish(self, trial: Trial, event: Finished) -> None:
         metrics = {**event.metrics, **trial.metrics}
         if missing := self.goals.missing(metrics):
-            reason = f"evaluate returned {', '.join(metrics)}, and the {missing} is not among them"
-            self._end(trial.moved(State.FAIL, reason=reason, seconds=event.seconds, host=event.host))
+            self._fail(trial, f"evaluate returned {', '.join(metrics)}, and the {missing} is not among them", event)
+        elif trial.budget.stop < self.ladder.rungs.full:
+            self._pause(trial, event)
         else:
-            self._end(trial.moved(State.COMPLETE, metrics=metrics, seconds=event.seconds, host=event.host))
+            seconds = _seconds(trial, event)
+            self._end(trial.moved(State.COMPLETE, metrics=metrics, seconds=seconds, host=event.host))
+
+    def _fail(self, trial: Trial, reason: str, event: Finished | Failed) -> None:
+        self._end(trial.moved(State.FAIL, reason=reason, seconds=_seconds(trial, event), host=event.host))
+
+    def _pause(self, trial: Trial, event: Finished) -> None:
+        """It has reached a rung, and waits there until it goes on or the search is over."""
+        level = trial.budget.stop
+        curve = {**trial.curve, level: dict(event.metrics)}
+        trial = trial.moved(State.PAUSED, curve=curve, seconds=_seconds(trial, event), host=event.host)
+        self.trials[trial.number] = trial
+        self._store.report(trial, level, event.metrics)
+        self._store.pause(trial)
+        if (reached := self.goals.outcome(trial)) is not None:
+            self._sampler.see(self._handles[trial.number], reached)
+        self.ladder.reach(trial.number, level, *self._standing({**event.metrics, **trial.metrics}))
+        self._prune(self.ladder.hopeless(max(0, self.plan.trials - self._counted) + len(self._wishes)))
+
+    def _standing(self, metrics: Mapping[str, float]) -> tuple[float, tuple[float, ...]]:
+        """How far over the limits, and the losses."""
+        over = excess(self.goals.all_limits, metrics)
+        return over, tuple(objective.loss(metrics) for objective in self.goals.objectives)
+
+    def _prune(self, numbers: Sequence[int]) -> None:
+        """They will not go on."""
+        for number in numbers:
+            self._end(self.trials[number].moved(State.PRUNED))
 
     def _lose(self, trial: Trial, reason: str) -> None:
         if trial.attempt < ATTEMPTS:
@@ -351,7 +426,10 @@ class Study:
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
+        self.ladder.leave(trial.number)
         values = self.goals.values(trial.metrics) if trial.state is State.COMPLETE else None
+        if trial.state is State.PRUNED and len(self.goals.objectives) == 1:  # as Optuna does it
+            values = self.goals.values({**trial.curve[trial.epochs], **trial.metrics})
         self._store.finish(trial, values, self.goals.excesses(trial.metrics))
         self._sampler.tell(self._handles.pop(trial.number), self.goals.outcome(trial))
         self.finished.append(trial)
@@ -385,8 +463,8 @@ class Study:
 
     @property
     def running(self) -> int:
-        """Trials handed out and not ended (those waiting to be tried again count)."""
-        return len(self._handles)
+        """Trials handed out and not ended; those waiting to be tried again count, those set aside at a rung do not."""
+        return len(self._handles) - len(self.ladder.waiting)
 
     @property
     def waiting(self) -> int:
@@ -399,3 +477,8 @@ class Study:
         if self._handles or self._drafts or self._wishes or self._store.pending:
             return False
         return self.exhausted or self._counted >= self.plan.trials
+
+
+def _seconds(trial: Trial, event: Finished | Failed) -> float:
+    """With those of the rungs before."""
+    return (trial.seconds or 0.0) + event.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -20,11 +21,13 @@ from nas import checkpoint
 from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
-from nas.errors import Diverged, InputError, OutOfMemory
+from nas.errors import Diverged, OutOfMemory
 from nas.jobs import Budget, Report
 from nas.model import Backbone, build
 from nas.recipe import Recipe
 from nas.shortage import out_of_memory
+
+log = logging.getLogger(__name__)
 
 TIMED_STEPS = 3
 ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
@@ -39,6 +42,8 @@ class TrainAndValidate:
 
     def __call__(self, candidate: Architecture, budget: Budget, report: Report) -> dict[str, float]:
         """Train to `budget.stop`, saving to `budget.checkpoint` each epoch; accuracy and loss on validation.
+
+        It goes on from the checkpoint that is there; without one it begins at the first epoch, whatever `budget.start`.
 
         Raises: Diverged, OutOfMemory, InputError.
         """
@@ -129,7 +134,7 @@ class Trainer:
         state = checkpoint.load(self.folder)
         if state is None:
             if self.budget.start:
-                raise InputError(f"there is no checkpoint of epoch {self.budget.start} in {self.folder}")
+                log.warning("no checkpoint of epoch %d in %s: from the start", self.budget.start, self.folder)
             return
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])

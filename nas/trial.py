@@ -13,9 +13,10 @@ ATTEMPTS = 3  # a trial that loses its worker so often is failed
 
 
 class State(enum.StrEnum):
-    """Where a trial is; the words are Optuna's."""
+    """Where a trial is; the words are Optuna's but for "paused"."""
 
     RUNNING = "running"
+    PAUSED = "paused"  # set aside at a rung; to Optuna it still runs
     COMPLETE = "complete"
     PRUNED = "pruned"
     FAIL = "fail"
@@ -29,7 +30,8 @@ class Source(enum.StrEnum):
     ADOPTED = "adopted"  # a trial that somebody else's program wrote through Optuna
 
 
-MOVES = {state: frozenset[State]() for state in State} | {State.RUNNING: frozenset(State) - {State.RUNNING}}
+OPEN = frozenset({State.RUNNING, State.PAUSED})
+MOVES = {state: frozenset(State) - {state} if state in OPEN else frozenset[State]() for state in State}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Trial:
     Attributes:
         number: from 0, in the order of dispatch, or as Optuna gave it.
         genome, candidate, digest: the candidate in three forms; equal networks have equal digests.
-        state: running, complete, pruned or fail.
+        state: running, paused at a rung, complete, pruned or fail.
         origin: who proposed it: a sampler's name, "random" for its random start, "start" for a starting point,
             "enqueued", "reused", or "optuna" for one that another program ran.
         attempt: which attempt is or was the last, from 1.
         metrics: known costs from the start, measured metrics once complete.
-        curve: metrics reported on the way, by step (epochs done).
-        budget: of the last attempt.
-        seconds: wall time of the last attempt; None while running.
+        curve: metrics reported on the way, by step (epochs done), those of the rungs too.
+        budget: up to the rung that it trains to or was last at.
+        seconds: wall time of its evaluations so far, attempts that were lost left out; None before the first ends.
         host: where it ran.
         reason: why it failed; empty otherwise.
         source: where its metrics come from.
@@ -66,6 +68,16 @@ class Trial:
     host: str = ""
     reason: str = ""
     source: Source = Source.TRAINED
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state not in OPEN
+
+    @property
+    def epochs(self) -> int:
+        """How far it came: the last step that was reported, or its budget when it is complete."""
+        return self.budget.stop if self.state is State.COMPLETE else max(self.curve, default=0)
 
     def moved(self, state: State, **changes: Any) -> Trial:
         """This trial in another state. Raises: ValueError for a move that no trial makes."""

@@ -65,7 +65,19 @@ def search(
         int | None, typer.Option(help="How many trials the study shall have in all [default: 24]")
     ] = None,
     epochs: Annotated[
-        str | None, typer.Option(metavar="MIN:MAX", help="Training budget; every trial trains to MAX [default: 1:10]")
+        str | None,
+        typer.Option(
+            metavar="MIN:MAX",
+            help="Training budget: trials start with MIN epochs and the best go on by rungs up to MAX; MAX alone trains "
+            "every trial fully [default: 1:10]",
+        ),
+    ] = None,
+    factor: Annotated[
+        int | None, typer.Option(help="Of the trials of a rung one in so many goes on [default: 3]")
+    ] = None,
+    brackets: Annotated[
+        int | None,
+        typer.Option(help="Ladders of rungs, each beginning one rung higher than the one before [default: 1]"),
     ] = None,
     sampler: Annotated[
         str | None,
@@ -163,7 +175,7 @@ def search(
     """Search for architectures. Interrupted, the same command goes on where it was."""
     given = {
         "space": space, "data": data, "resolution": resolution, "objectives": objective or None, "limits": limit or None,
-        "trials": trials, "epochs": epochs, "sampler": sampler, "runner": runner, "workers": workers,
+        "trials": trials, "epochs": epochs, "factor": factor, "brackets": brackets, "sampler": sampler, "runner": runner, "workers": workers,
         "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from nas.api import Result
+from nas.fidelity import Rungs
 from nas.objectives import limits_from, objectives_from
 from nas.ranking import shortfall
 from nas.store.database import DEFAULT
@@ -48,9 +49,15 @@ def opening(setup: Setup, url: str) -> str:
         counts = f"{data.counts['train']:,} training and {data.counts['validation']:,} validation images"
         images = f"{data.name}: {counts} of {data.resolution}x{data.resolution}"
     return (
-        f"study {setup.study} in {redact(url)}: {config.trials} trials of {config.epoch_range[1]} epochs, "
+        f"study {setup.study} in {redact(url)}: {config.trials} trials {_budgets(config.rungs)}, "
         f"space {config.space} ({setup.space.count()} architectures{limits}), {images}"
     )
+
+
+def _budgets(rungs: Rungs) -> str:
+    if len(rungs.levels) == 1:
+        return f"of {rungs.full} epochs"
+    return f"on rungs of {', '.join(map(str, rungs.levels))} epochs"
 
 
 def close(outcome: Outcome, out: Console) -> None:
@@ -82,6 +89,8 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "complete": _in(result, State.COMPLETE),
         "failed": _in(result, State.FAIL),
         "pruned": _in(result, State.PRUNED),
+        "paused": _in(result, State.PAUSED),
+        "epochs": sum(trial.epochs for trial in result.trials if trial.source is Source.TRAINED),
         "reused": sum(trial.source is Source.REUSED for trial in result.trials),
         "rejected": dict(result.rejected),
         "exhausted": result.exhausted,
@@ -137,6 +146,7 @@ def _counts(outcome: Outcome) -> str:
         f"{count} {what}"
         for what, count in (
             ("stopped early", _in(result, State.PRUNED)),
+            ("paused", _in(result, State.PAUSED)),
             ("run by Optuna", sum(trial.source is Source.ADOPTED for trial in result.trials)),
         )
         if count

@@ -158,12 +158,18 @@ def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
             f"data {source['data']!r} has changed since study {name!r} was made; nothing trained now compares with it"
         )
     try:
-        recipe = Recipe(**settings["recipe"])
+        recipe = _recipe(settings["recipe"])
     except TypeError as error:
         raise InputError(f"study {name!r} was trained by a recipe of another version: {error}") from error
     from nas.training import TrainAndValidate
 
     return dataclasses.replace(setup, evaluate=TrainAndValidate(data, recipe))
+
+
+def _recipe(told: Mapping[str, Any]) -> Recipe:
+    """As a study holds it; `held` was called otherwise before there were rungs. Raises: TypeError."""
+    renamed = {"held" if name == "min_epochs" else name: value for name, value in told.items()}
+    return Recipe(**renamed)
 
 
 def _check_space(space: Space, chosen: Sequence[Trial], name: str) -> None:
@@ -185,6 +191,7 @@ def _theirs(setup: Setup, record: StudyRecord) -> Setup:
     timed = LATENCY if setup.training is not None else None
     objectives = [str(objective) for objective in record.objectives if objective.name != timed]
     changes = {"sampler": "random", "objectives": objectives, "limits": [], "seed": FIRST_SEED}
+    changes["epochs"] = str(setup.config.rungs.full)  # a replicate that pauses tells nothing
     return dataclasses.replace(
         setup,
         study=record.name + CONFIRM,

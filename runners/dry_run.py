@@ -40,10 +40,11 @@ def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
     for name, (low, high) in survey.ranges.items():
         out.print(f"  {name}: {quantity(low)} to {quantity(high)} in the sample", highlight=False)
     if times:
+        climbing = " by rungs" if len(config.rungs.levels) > 1 else ""
         out.print(
             f"a trial of {config.epoch_range[1]} epochs: about {times['trial_seconds']:.0f} s on one worker here "
-            f"(median of {TIMED} networks within the limits); {config.trials} trials on {times['workers']} workers: "
-            f"about {times['search_seconds'] / 60:.0f} min",
+            f"(median of {TIMED} networks within the limits); {config.trials} trials{climbing} on {times['workers']} "
+            f"workers: about {times['search_seconds'] / 60:.0f} min",
             highlight=False,
             soft_wrap=True,
         )
@@ -79,4 +80,5 @@ def _times(setup: Setup, training: Training, pricing: Pricing, survey: Feasibili
         found = pricing.draw(rng) or survey.nearest
         seconds.append(seconds_per_epoch(found.candidate, training.data, training.recipe, device))
     trial = statistics.median(seconds) * training.recipe.epochs
-    return {"trial_seconds": trial, "workers": workers, "search_seconds": trial * setup.config.trials / workers}
+    share = setup.config.rungs.epochs(setup.config.trials) / training.recipe.epochs
+    return {"trial_seconds": trial, "workers": workers, "search_seconds": trial * share / workers}

@@ -82,7 +82,7 @@ def prepare(config: SearchConfig) -> Setup:
         return _own(config)
     recipe = Recipe(
         epochs=config.epoch_range[1],
-        min_epochs=config.epoch_range[0],
+        held=config.rungs.held,
         batch_size=config.batch_size,
         lr=config.lr,
         augment=config.augment,
@@ -103,7 +103,9 @@ def prepare(config: SearchConfig) -> Setup:
         "evaluate": "train and validate",
         "source": {"data": _absolute(config.data), "resolution": config.resolution, "digest": data.digest},
     }
-    full = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "min_epochs"}
+    full = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "held"}
+    if recipe.decay_from > recipe.epochs / 3:
+        full["decay_from"] = recipe.decay_from
     protocol = {"data": data.digest, "resolution": data.resolution, "recipe": full, "version": __version__}
     name = config.study or _study_name(config.space, config.data)
     training = Training(data, recipe, costs)

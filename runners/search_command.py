@@ -136,6 +136,8 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             address=config.address,
             runtime_env=read_runtime_env(Path(config.runtime_env)) if config.runtime_env is not None else None,
             epochs=config.epoch_range,
+            factor=config.factor,
+            brackets=config.brackets,
             seed=config.seed,
             timeout=config.timeout,
             trial_timeout=config.trial_timeout,
@@ -172,9 +174,9 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
         err.print(f"published families within the limits at some scale: {', '.join(members) or 'none'}; none trained")
         return None
     space = Space(one_of(**members))
-    config = setup.config.model_copy(
-        update={"trials": len(members), "timeout": None, "reuse": False, "limits": [*map(str, limits)]}
-    )
+    changes: dict[str, Any] = {"trials": len(members), "timeout": None, "reuse": False, "limits": [*map(str, limits)]}
+    changes["epochs"] = str(setup.config.rungs.full)  # each of them to its end
+    config = setup.config.model_copy(update=changes)
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config, scores=None)
     return carry_out(theirs, url, gpus, err, list(members.values()))
 

@@ -147,6 +147,7 @@ def setup_of(settings: Mapping[str, Any], name: str, otherwise: str) -> Setup:
         "objectives": settings["objectives"],
         "limits": settings["limits"],
         "epochs": ":".join(map(str, settings["epochs"])),
+        **(settings.get("rungs") or {}),
     }
     if source:
         given |= {"data": source["data"], "resolution": source["resolution"], "subset": recipe.get("subset", 1.0)}

@@ -100,7 +100,7 @@ def trial_table(
     table.add_column("network", overflow="fold")
     for trial, label in zip(trials, labels or [trial.origin for trial in trials], strict=True):
         values = [quantity(trial.metrics[name]) if name in trial.metrics else "-" for name in (*names, *extra)]
-        seconds = f"{trial.seconds:.1f}" if trial.seconds is not None else str(trial.state)
+        seconds = f"{trial.seconds:.1f}" if trial.ended and trial.seconds is not None else str(trial.state)
         over = ", ".join(map(str, broken(trial, limits)))
         shown = trial.reason or f"{f'(over {over}) ' if over else ''}{short_network(trial)}"
         table.add_row(str(trial.number), *values, seconds, label, escape(shown))
@@ -117,7 +117,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "digest": trial.digest,
         "metrics": dict(trial.metrics),
         "source": trial.source.value,
-        "epochs": trial.budget.stop,
+        "epochs": trial.epochs,
         "seconds": trial.seconds,
         "host": trial.host,
         "reason": trial.reason,

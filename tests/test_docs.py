@@ -58,7 +58,7 @@ def test_it_is_searched_kept_read_back_and_exported(workshop, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"resolution": 8, "stages": [stage, second]}))
 
     searched = workshop(
-        *("nas", "search", "--data", "digits", "--trials", "1", "--epochs", "1:1", "--workers", "1"),
+        *("nas", "search", "--data", "digits", "--trials", "1", "--epochs", "1", "--workers", "1"),
         *("--start", "mine.json", "--study", "mine", "--export", "out", "--json"),
     )
     trials = workshop("nas", "trials", "mine", "--json")

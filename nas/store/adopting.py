@@ -57,7 +57,7 @@ def take_in(
     query = select(TRIALS.c.trial_id, TRIALS.c.state).where(TRIALS.c.study_id == study_id)
     states = {row.trial_id: row.state for row in connection.execute(query)}
     known = {trial_id for trial_id, _ in ours}
-    moved = [trial_id for trial_id, trial in ours if trial.state is State.RUNNING and states.get(trial_id) in ENDED]
+    moved = [trial_id for trial_id, trial in ours if not trial.ended and states.get(trial_id) in ENDED]
     new = [trial_id for trial_id, state in states.items() if trial_id not in known and state in ENDED]
     found = {foreign.trial_id: foreign for foreign in read_foreign(connection, study_id, {*moved, *new})}
     for index, (trial_id, trial) in enumerate(ours):

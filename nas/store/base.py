@@ -113,7 +113,7 @@ class Store(Protocol):
         """The trials that others have enqueued since the last call. They wait until `begin` or `refuse`."""
 
     def begin(self, space: Space, new: Sequence[Trial], again: Sequence[Trial]) -> None:
-        """Write new running trials, and another attempt of others, with all that waits.
+        """Write new running trials, with all that waits; `again`: another attempt of others, or the same one going on.
 
         Raises: NumbersTaken, WishTaken, Away: then nothing of it was written.
         """
@@ -132,6 +132,9 @@ class Store(Protocol):
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
         """Metrics of a running trial after `step` epochs; a step that is told again is replaced."""
+
+    def pause(self, trial: Trial) -> None:
+        """A running trial has reached a rung and waits there."""
 
     def lose(self, trial: Trial, reason: str) -> None:
         """The current attempt of a running trial ended without a result."""
@@ -189,6 +192,9 @@ class MemoryStore:
         self._measured[digest] = metrics
 
     def report(self, trial: Trial, step: int, metrics: Metrics) -> None:
+        """Nothing."""
+
+    def pause(self, trial: Trial) -> None:
         """Nothing."""
 
     def lose(self, trial: Trial, reason: str) -> None:

@@ -25,7 +25,7 @@ from nas.store.rows import LOST, read_candidate
 from nas.store.trouble import translated
 from nas.trial import ATTEMPTS, Source, State
 
-OPEN = {State.RUNNING.value, LOST}
+OPEN = {State.RUNNING.value, State.PAUSED.value, LOST}
 STATE = {theirs: ours.value for theirs, ours in ENDED.items()}
 
 
@@ -165,7 +165,7 @@ def _not_finite(attempts: Sequence[RowMapping]) -> bool:
 
 def _ended_elsewhere(trial: Any, attempts: Sequence[RowMapping]) -> bool:
     """A trial that our driver left running and somebody ended through Optuna: the next search takes that in."""
-    return bool(attempts) and trial.state in STATE and attempts[-1]["state"] == State.RUNNING.value
+    return bool(attempts) and trial.state in STATE and attempts[-1]["state"] in OPEN - {LOST}
 
 
 def _one_winner(read: _Read) -> Iterator[Finding]:

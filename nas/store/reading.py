@@ -18,7 +18,7 @@ from nas.store.database import connect
 from nas.store.optuna_rows import LOCK_STUDY, PARAMS, STUDIES
 from nas.store.rows import LOST, read_candidate, trial_of
 from nas.store.trouble import redact, translated
-from nas.trial import State, Trial
+from nas.trial import Trial
 
 OURS = STUDIES.join(
     tables.studies,
@@ -72,9 +72,7 @@ def read_study(url: str, name: str) -> StudyRecord:
         trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
         order = _order(connection, row["study_id"])
     engine.dispose()
-    ended = sorted(
-        (trial for trial in trials if trial.state is not State.RUNNING), key=lambda trial: order.get(trial.number, -1)
-    )
+    ended = sorted((trial for trial in trials if trial.ended), key=lambda trial: order.get(trial.number, -1))
     return StudyRecord(name, json.loads(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended))
 
 

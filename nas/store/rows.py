@@ -70,8 +70,6 @@ def evaluation_row(trial_id: int, study_id: int, trial: Trial, protocol: str) ->
         "digest": trial.digest,
         "protocol": protocol,
         "source": trial.source.value,
-        "start": budget.start,
-        "stop": budget.stop,
         "seed": budget.seed,
         "device": budget.device,
         "checkpoint": budget.checkpoint,
@@ -85,6 +83,8 @@ def progress(trial: Trial) -> dict[str, Any]:
     """What changes while an attempt runs and when it ends."""
     return {
         "state": trial.state.value,
+        "start": trial.budget.start,
+        "stop": trial.budget.stop,
         "metrics": canonical_json(dict(trial.metrics)),
         "curve": canonical_json({str(step): dict(metrics) for step, metrics in trial.curve.items()}),
         "seconds": trial.seconds,

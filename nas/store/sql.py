@@ -166,6 +166,13 @@ class SqlStore:
             self._steps[self._trial_ids[trial.number], step] = float(value)
         self._curves[trial.number] = trial
 
+    def pause(self, trial: Trial) -> None:
+        """Our row of the attempt says so; to Optuna the trial still runs."""
+        self._curves.pop(trial.number, None)
+        self._take_reports()
+        row = rows.progress(trial)
+        self._outbox.add(lambda connection: self._update(connection, trial, row), results=1)
+
     def lose(self, trial: Trial, reason: str) -> None:
         """Our row of the attempt says so; to Optuna the trial still runs."""
         self._take_reports()
@@ -294,7 +301,8 @@ class SqlStore:
     def _retry(self, trials: Sequence[Trial], connection: Connection) -> None:
         for trial in trials:
             if self._attempts[trial.number] == trial.attempt:
-                continue  # stopped in order: the attempt goes on
+                self._update(connection, trial, rows.progress(trial))  # it was stopped in order, or at a rung
+                continue
             evaluations, trial_id = tables.evaluations, self._trial_ids[trial.number]
             before = (evaluations.c.trial_id == trial_id) & (evaluations.c.state == State.RUNNING.value)
             lost = {"state": rows.LOST, "reason": "its driver ended", "ended": rows.utc_now()}

@@ -68,7 +68,7 @@ def written_by_optuna(url, ours, space, goals):
 def test_trials_read_by_optuna_equal_those_that_optuna_wrote(database, space, goals, tmp_path):
     ours = search(
         space, evaluate, objectives=goals, costs=costs, constraints={"macs": "<= 12"}, trials=30, sampler="random",
-        storage=database, study="ours", runner="inline", epochs=(1, 3), checkpoints=tmp_path,
+        storage=database, study="ours", runner="inline", epochs=(3, 3), checkpoints=tmp_path,
     )  # fmt: skip
     theirs = written_by_optuna(database, ours, space, goals)
 

@@ -62,7 +62,7 @@ def run(layers, runner, tmp_path, evaluate=evaluations.share_of_conv3, **options
 
 
 def test_every_job_is_evaluated_once_with_its_curve_its_seconds_and_its_host(layers, runner, tmp_path):
-    result = run(layers, runner, tmp_path, epochs=(1, 3), costs=evaluations.macs)
+    result = run(layers, runner, tmp_path, epochs=(3, 3), costs=evaluations.macs)
 
     assert [trial.number for trial in result.trials] == list(range(8))
     assert {trial.state for trial in result.trials} == {State.COMPLETE}

@@ -65,7 +65,7 @@ class Search:
             study=self.study,
             runner=self.runner,
             workers=self.workers,
-            epochs=(1, 4),
+            epochs=(4, 4),
             checkpoints=self.folder / "checkpoints",
             **options,
         )

@@ -61,7 +61,7 @@ class Settings:
 
     def command(self, study):
         options = ["--space", "soaked:space", "--evaluate", "soaked:evaluate", "--objective", "accuracy:max"]
-        options += ["--trials", str(self.trials), "--epochs", "1:4", "--sampler", "random", "--seed", "0"]
+        options += ["--trials", str(self.trials), "--epochs", "4", "--sampler", "random", "--seed", "0"]
         options += ["--runner", "local", "--workers", "2", "--checkpoints", str(self.folder / "checkpoints")]
         return [*NAS, "search", *options, "--study", study, *self.storage]
 

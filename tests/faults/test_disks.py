@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 def nas(folder, *arguments):
     """`nas search` with an evaluation that costs nothing."""
     options = ["--space", "faults.driver:SPACE", "--evaluate", "evaluations:share_of_conv3", "--runner", "inline"]
-    options += ["--sampler", "random", "--study", "s", "--epochs", "1:4", "--checkpoints", str(folder / "checkpoints")]
+    options += ["--sampler", "random", "--study", "s", "--epochs", "4", "--checkpoints", str(folder / "checkpoints")]
     paths = [str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [*NAS, "search", *options, *arguments]

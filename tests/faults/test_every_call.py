@@ -14,6 +14,7 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from nas.errors import StoreError
 from nas.feasible import Pricing
+from nas.fidelity import Rungs
 from nas.jobs import Finished, Lost
 from nas.objectives import objectives_from
 from nas.samplers import make_sampler
@@ -130,9 +131,9 @@ def test_a_call_that_fails_while_a_search_opens_its_study_is_one_line_and_the_sa
 def opened(search, trials):
     """A study that is driven by hand, as a runner with several workers does."""
     goals = objectives_from(search.objectives)
-    facts = {"objectives": [*map(str, goals)], "limits": [], "epochs": (1, 4)}
+    facts = {"objectives": [*map(str, goals)], "limits": [], "epochs": (4, 4)}
     store = open_study(search.url, search.study, facts, SPACE, goals)
-    plan = Plan(trials=trials, epochs=(1, 4), checkpoints=search.folder / "checkpoints")
+    plan = Plan(trials=trials, rungs=Rungs(4, 4), checkpoints=search.folder / "checkpoints")
     sampler = make_sampler("random", SPACE, goals, 0)
     study = Study(plan=plan, pricing=Pricing(SPACE, macs, []), objectives=goals, sampler=sampler, store=store)
     return study, store

@@ -15,6 +15,7 @@ from faults.driver import FORKS, SPACE, Search, said, started, value_of, wait_un
 
 from nas.errors import InputError, StoreError
 from nas.feasible import Pricing
+from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import objectives_from
 from nas.samplers import make_sampler
@@ -111,11 +112,11 @@ def test_a_driver_that_is_paused_for_less_than_its_lease_is_not_replaced_and_goe
 def by_hand(database, tmp_path):
     """A study that is driven by hand, with its store and a running job."""
     goals = objectives_from(["accuracy:max"])
-    facts = {"objectives": ["accuracy:max"], "limits": [], "epochs": (1, 4)}
+    facts = {"objectives": ["accuracy:max"], "limits": [], "epochs": (4, 4)}
     search = Search(database, tmp_path, trials=1)
     store = open_study(database, "s", facts, SPACE, goals)
     study = Study(
-        plan=Plan(trials=1, epochs=(1, 4), checkpoints=tmp_path / "checkpoints"),
+        plan=Plan(trials=1, rungs=Rungs(4, 4), checkpoints=tmp_path / "checkpoints"),
         pricing=Pricing(SPACE, macs, []),
         objectives=goals,
         sampler=make_sampler("random", SPACE, goals, 0),

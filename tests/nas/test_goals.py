@@ -57,7 +57,7 @@ CURVE = {1: {"accuracy": 0.2}, 2: {"accuracy": 0.5, "loss": 1.5}, 4: {"accuracy"
 
 
 def test_an_outcome_tells_what_was_reported_on_the_way_and_not_the_end_in_its_place():
-    goals = Goals(objectives_from(["accuracy:max", "macs:min"]), (), limits_from(["loss<=2"]))
+    goals = Goals(objectives_from(["accuracy:max", "macs:min"]), (), limits_from(["loss<=2"]), full=4)
 
     told = goals.outcome(trial(State.COMPLETE, {"accuracy": 0.9, "loss": 2.5, "macs": 7.0}, CURVE))
 
@@ -65,7 +65,7 @@ def test_an_outcome_tells_what_was_reported_on_the_way_and_not_the_end_in_its_pl
 
 
 def test_an_outcome_of_what_runs_or_was_stopped_is_of_its_last_step_with_its_share_of_the_budget():
-    goals = Goals(objectives_from(["accuracy:max", "macs:min"]), (), limits_from(["loss<=2"]))
+    goals = Goals(objectives_from(["accuracy:max", "macs:min"]), (), limits_from(["loss<=2"]), full=4)
     curve = {step: CURVE[step] for step in (1, 2)}
 
     for state in (State.RUNNING, State.PRUNED):
@@ -74,7 +74,7 @@ def test_an_outcome_of_what_runs_or_was_stopped_is_of_its_last_step_with_its_sha
 
 
 def test_of_an_objective_that_only_some_steps_report_nothing_is_told_for_the_others():
-    goals = Goals(objectives_from(["loss:min"]))
+    goals = Goals(objectives_from(["loss:min"]), full=4)
 
     assert goals.outcome(trial(State.COMPLETE, {"loss": 1.0, "accuracy": 0.9}, CURVE)).earlier == {0.5: [1.5]}
 

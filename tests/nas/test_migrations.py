@@ -133,7 +133,7 @@ def go_on(url, layers, tmp_path, **options):
         return {"accuracy": sum(value == "conv3" for value in candidate.values()) / 4}
 
     return search(
-        layers, evaluate, objectives=["accuracy:max", "macs:min"], costs=macs, constraints=["macs<=60"], epochs=(1, 3),
+        layers, evaluate, objectives=["accuracy:max", "macs:min"], costs=macs, constraints=["macs<=60"], epochs=(3, 3),
         storage=url, study="own", runner="inline", checkpoints=tmp_path / "c", **options,
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ def test_the_rate_warms_up_linearly_and_never_starts_at_zero():
 
 @pytest.mark.parametrize(("most", "least"), [(9, 1), (10, 3), (27, 9), (30, 20), (10, 9)])
 def test_the_rate_is_held_after_the_warm_up_and_decays_only_after_decay_from(most, least):
-    recipe = Recipe(epochs=most, min_epochs=least)
+    recipe = Recipe(epochs=most, held=least)
 
     held = {recipe.rate(epoch) for epoch in epochs(recipe.warmup, recipe.decay_from)}
     decaying = [recipe.rate(epoch) for epoch in epochs(recipe.decay_from, most)]
@@ -38,7 +38,7 @@ def test_the_rate_is_held_after_the_warm_up_and_decays_only_after_decay_from(mos
 
 @pytest.mark.parametrize(("most", "least"), [(9, 1), (10, 3), (27, 9), (30, 20), (10, 9), (2, 1)])
 def test_the_first_rung_ends_before_the_rate_falls(most, least):
-    recipe = Recipe(epochs=most, min_epochs=least)
+    recipe = Recipe(epochs=most, held=least)
 
     decay_from = recipe.decay_from
 
@@ -48,7 +48,7 @@ def test_the_first_rung_ends_before_the_rate_falls(most, least):
 
 @pytest.mark.parametrize("pause", [1, 3, 5, 9])
 def test_a_trial_promoted_after_a_pause_has_the_rates_of_one_that_never_paused(pause):
-    recipe, steps = Recipe(epochs=27, min_epochs=1), 7
+    recipe, steps = Recipe(epochs=27, held=1), 7
     unbroken = [recipe.rate(step / steps) for step in range(27 * steps)]
 
     first = [recipe.rate(step / steps) for step in range(pause * steps)]
@@ -60,7 +60,7 @@ def test_a_trial_promoted_after_a_pause_has_the_rates_of_one_that_never_paused(p
 
 
 def test_the_rate_is_positive_at_every_moment_of_any_budget():
-    recipes = [Recipe(epochs=most, min_epochs=least) for most in (1, 2, 3, 10) for least in (1, most)]
+    recipes = [Recipe(epochs=most, held=least) for most in (1, 2, 3, 10) for least in (1, most)]
 
     rates = [recipe.rate(epoch) for recipe in recipes for epoch in epochs(0, recipe.epochs)]
 
@@ -87,7 +87,7 @@ def test_a_given_batch_size_is_kept():
 def test_equal_recipes_have_equal_digests_and_every_field_counts():
     base = Recipe()
     changes = {
-        "epochs": 11, "min_epochs": 2, "batch_size": 32, "lr": 1e-3, "weight_decay": 0.0, "warmup": 0.5, "label_smoothing": 0.0,
+        "epochs": 11, "held": 2, "batch_size": 32, "lr": 1e-3, "weight_decay": 0.0, "warmup": 0.5, "label_smoothing": 0.0,
         "ema": 0.9, "clip": 2.0, "drop_path": 0.1, "augment": "none", "subset": 0.5,
     }  # fmt: skip
 
@@ -118,11 +118,11 @@ def test_a_recipe_is_frozen():
 
 
 @pytest.mark.parametrize("span", [(0, 10), (11, 10), (-1, 5), (1, 0)])
-def test_epochs_out_of_order_are_refused(span):
-    least, most = span
+def test_a_rate_that_is_held_beyond_the_budget_or_before_its_beginning_is_refused(span):
+    held, most = span
 
-    with pytest.raises(InputError, match=rf"^epochs {least}:{most}: 1 <= MIN <= MAX must hold$"):
-        Recipe(min_epochs=least, epochs=most)
+    with pytest.raises(InputError, match=rf"^held {held}, epochs {most}: 1 <= held <= epochs must hold$"):
+        Recipe(held=held, epochs=most)
 
 
 @pytest.mark.parametrize("name", ["subset", "lr", "ema"])

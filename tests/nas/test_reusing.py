@@ -118,7 +118,7 @@ def test_the_checkpoints_of_reused_evaluations_of_a_namesake_belong_to_them(data
 OTHER = {
     "another protocol": {"protocol": {"data": "d2", "recipe": "r1"}},
     "no protocol": {"protocol": None},
-    "another full budget": {**SAME, "epochs": (1, 2)},
+    "another full budget": {**SAME, "epochs": (2, 2)},
     "not asked for": {**SAME, "reuse": False},
 }
 
@@ -142,7 +142,7 @@ def test_an_evaluation_without_a_protocol_is_comparable_with_nothing(database, t
 
 
 def test_another_smallest_budget_changes_nothing(database, tmp_path):
-    run(database, tmp_path, trials=3, epochs=(1, 4), **SAME)
+    run(database, tmp_path, trials=3, epochs=(4, 4), **SAME)
 
     assert len(reused(run(database, tmp_path, trials=1, study="t", reuse=True, epochs=(2, 4), **SAME))) == 3
 

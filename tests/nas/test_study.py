@@ -5,6 +5,7 @@ from evaluations import macs
 
 from nas import Space, one_of
 from nas.feasible import Pricing
+from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
 from nas.ranking import pareto, ranked
@@ -180,7 +181,7 @@ def test_a_sampler_hears_again_how_far_the_trainings_that_go_on_have_come(layers
         def load(self, pricing):
             return tuple(first.trials.values())
 
-    goals, plan = objectives_from(["accuracy:max"]), Plan(trials=2, epochs=(1, 4), checkpoints=tmp_path)
+    goals, plan = objectives_from(["accuracy:max"]), Plan(trials=2, rungs=Rungs(4, 4), checkpoints=tmp_path)
     pricing, before, after = Pricing(layers, macs, ()), Hearing(), Hearing()
     first = Study(plan=plan, pricing=pricing, objectives=goals, sampler=before, store=MemoryStore())
     job = first.next()

@@ -191,7 +191,7 @@ def test_a_source_that_a_family_is_not_in_says_where_it_is(nas, checkpoint):
 
 def test_a_search_starts_from_published_networks_scaled_to_it(nas):
     code, _, err = nas(
-        *("search", "--data", "digits", "--trials", "2", "--epochs", "1:1", "--runner", "inline"),
+        *("search", "--data", "digits", "--trials", "2", "--epochs", "1", "--runner", "inline"),
         *("--limit", "params<=50e3", "--start", "cvt-13", "--start", "poolformer-s12", "--json"),
     )
 

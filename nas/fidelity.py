@@ -1,0 +1,236 @@
+"""Rungs: who trains on. Successive halving by promotion, asynchronous, for one objective or several.
+
+A trial trains to a rung, is set aside, and goes on when it is among the best of the trials that reached that rung. This
+is ASHA in its promoting form (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020), in several
+brackets as in Hyperband (Li et al., JMLR 2018); of several objectives the non-dominated rank counts and then the
+distance from those that went on already (in the spirit of MO-ASHA, Schmucker et al. 2021). Nothing here knows who runs
+the trials.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from nas.errors import InputError
+from nas.objectives import nondominated_ranks
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Rungs:
+    """Budgets from the smallest to the full one.
+
+    Attributes:
+        smallest, full: epochs of the first rung and of the last.
+        factor: of the trials of a rung one in so many goes on; about the ratio of one rung's epochs to the last one's.
+        brackets: how many ladders there are: the first begins at the first rung, the second at the second, ...
+    """
+
+    smallest: int
+    full: int
+    factor: int = 3
+    brackets: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises: InputError."""
+        if not 1 <= self.smallest <= self.full:
+            raise InputError(f"epochs {self.smallest}:{self.full}: 1 <= MIN <= MAX must hold")
+        if self.factor < 2:
+            raise InputError(f"factor {self.factor}: at least 2 is needed (one in so many goes on)")
+        if not 1 <= self.brackets <= len(self.levels):
+            rungs = ", ".join(map(str, self.levels))
+            raise InputError(
+                f"brackets {self.brackets}: 1 to {len(self.levels)} are possible with rungs at {rungs} epochs"
+            )
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """Epochs of the rungs, evenly spaced in their logarithm: 1, 3, 9 for 1:9 by 3; for 9:9 one alone."""
+        ratio = self.full / self.smallest
+        steps = max(1, round(math.log(ratio, self.factor))) if ratio > 1 else 0
+        found = {round(self.smallest * ratio ** (step / max(1, steps))) for step in range(steps + 1)}
+        return tuple(sorted({*found, self.full}))
+
+    @property
+    def held(self) -> int:
+        """Epochs of the last rung but one, 1 where there is none: so long no training may know of its end."""
+        return self.levels[-2] if len(self.levels) > 1 else 1
+
+    def bracket(self, number: int) -> int:
+        """Which ladder a trial climbs: a function of its number, in the shares of Hyperband."""
+        place = (0.5 + number * GOLDEN) % 1.0
+        return min(bisect.bisect_right(self._shares, place), self.brackets - 1)
+
+    @cached_property
+    def _shares(self) -> list[float]:
+        """Cumulated; so that each ladder spends about as many epochs."""
+        rungs = len(self.levels)
+        weights = [self.factor ** (rungs - 1 - index) / (rungs - index) for index in range(self.brackets)]
+        return [share / sum(weights) for share in itertools.accumulate(weights)]
+
+    def epochs(self, trials: int) -> float:
+        """About how many epochs so many trials train for in all; at least one of each rung goes on."""
+        total, before = 0.0, 0.0
+        for index, upto in enumerate(self._shares):
+            there, last = trials * (upto - before), 0
+            for level in self.levels[index:]:
+                total += there * (level - last)
+                there, last = max(min(1.0, there), there / self.factor), level
+            before = upto
+        return total
+
+    def first(self, number: int) -> int:
+        """The first rung of a trial, in epochs."""
+        return self.levels[self.bracket(number)]
+
+    def before(self, number: int, level: int) -> int:
+        """The rung from which a trial comes to another, in epochs; 0 for its first."""
+        below = [each for each in self.levels[self.bracket(number) :] if each < level]
+        return below[-1] if below else 0
+
+    def after(self, level: int) -> int:
+        """The rung above. Raises: ValueError for the last."""
+        if level >= self.full:
+            raise ValueError(f"{level} epochs are the full budget")
+        return next(each for each in self.levels if each > level)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Standing:
+    """How a trial did at a rung: how far over the limits, its losses (to be small), and its number."""
+
+    excess: float
+    losses: tuple[float, ...]
+    number: int
+
+
+class Ladder:
+    """Where the trials of a study stand, and who goes on."""
+
+    def __init__(self, rungs: Rungs) -> None:
+        self.rungs = rungs
+        self._standings: dict[tuple[int, int], list[Standing]] = {}  # sorted, by bracket and rung
+        self._towards: dict[int, int] = {}
+        self._waiting: dict[int, int] = {}
+
+    @property
+    def waiting(self) -> Mapping[int, int]:
+        """Trials that are set aside: number to the rung that they reached."""
+        return self._waiting
+
+    def enter(self, number: int, level: int) -> None:
+        """A trial trains towards a rung."""
+        self._waiting.pop(number, None)
+        self._towards[number] = level
+
+    def reach(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
+        """A trial has trained to a rung and is set aside."""
+        self.stand(number, level, excess, losses)
+        self.wait(number, level)
+
+    def wait(self, number: int, level: int) -> None:
+        """A trial is set aside at a rung where it stands already."""
+        self._towards.pop(number, None)
+        self._waiting[number] = level
+
+    def stand(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
+        """What a trial came to at a rung, wherever it is now; said once."""
+        row = self._standings.setdefault((self.rungs.bracket(number), level), [])
+        bisect.insort(row, Standing(excess, tuple(losses), number))
+
+    def leave(self, number: int) -> None:
+        """A trial has ended."""
+        self._towards.pop(number, None)
+        self._waiting.pop(number, None)
+
+    def promotable(self, *, closing: bool) -> int | None:
+        """The number of a trial that goes on now, of the highest rung that has one.
+
+        Of the trials that have reached a rung, one in `factor` goes on, as soon as there are enough. `closing`: no new
+        trials will come; then at least one of each rung goes on once nobody else can reach it.
+        """
+        if not self._waiting:
+            return None
+        for level in reversed(self.rungs.levels[:-1]):
+            for bracket in range(self.rungs.brackets):
+                found = self._pick(bracket, level, len(self._standings.get((bracket, level), ())) // self.rungs.factor)
+                if found is not None:
+                    return found
+        return self._last(closing=closing)
+
+    def _last(self, *, closing: bool) -> int | None:
+        for bracket in range(self.rungs.brackets if closing else 0):
+            climbing = [level for number, level in self._towards.items() if self.rungs.bracket(number) == bracket]
+            for level in self.rungs.levels[bracket:-1]:
+                if any(target <= level for target in climbing):
+                    break
+                if (found := self._pick(bracket, level, 1)) is not None:
+                    return found
+        return None
+
+    def hopeless(self, coming: int) -> list[int]:
+        """Trials set aside that cannot go on whatever `coming` more trials and those in training come to.
+
+        With several objectives none is ever said to be: a better trial may push others behind it too.
+        """
+        found: list[int] = []
+        for bracket in range(self.rungs.brackets):
+            climbing = Counter(level for number, level in self._towards.items() if self.rungs.bracket(number) == bracket)
+            most = coming
+            for level in self.rungs.levels[bracket:-1]:
+                most += climbing[level]
+                row = self._standings.get((bracket, level), [])
+                if row and len(row[0].losses) > 1:
+                    return []
+                quota = max(1, (len(row) + most) // self.rungs.factor)
+                found += [each.number for each in row[quota:] if self._waiting.get(each.number) == level]
+                most += sum(self._waiting.get(each.number) == level for each in row[:quota])  # all may go on in turn
+        return found
+
+    def _pick(self, bracket: int, level: int, quota: int) -> int | None:
+        """Of the best `quota` of a rung one that waits there."""
+        row = self._standings.get((bracket, level), [])
+        if not quota or not row:
+            return None
+        if len(row[0].losses) == 1:
+            best = (each.number for each in itertools.islice(row, quota))
+            return next((number for number in best if self._waiting.get(number) == level), None)
+        for group in _groups(row):
+            here = [each for each in group if self._waiting.get(each.number) == level]
+            if len(group) <= quota:
+                quota -= len(group)
+            else:
+                gone = [each for each in group if each not in here]
+                return None if len(gone) >= quota else _farthest(here, gone)
+            if here:
+                return here[0].number
+        return None
+
+
+def _groups(row: Sequence[Standing]) -> list[list[Standing]]:
+    """Those within the limits by non-dominated rank, then the others by how far they are over them."""
+    inside = [each for each in row if each.excess <= 0]
+    fronts: dict[int, list[Standing]] = {}
+    for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
+        fronts.setdefault(rank, []).append(each)
+    return [fronts[rank] for rank in sorted(fronts)] + [[each] for each in row if each.excess > 0]
+
+
+def _farthest(here: Sequence[Standing], gone: Sequence[Standing]) -> int:
+    """Of `here` the one whose nearest neighbour in `gone` is farthest, each objective in units of its range."""
+    if not gone:
+        return min(here).number
+    columns = list(zip(*(each.losses for each in (*here, *gone)), strict=True))
+    units = [max(column) - min(column) or 1.0 for column in columns]
+
+    def apart(one: Standing, other: Standing) -> float:
+        return math.hypot(*((a - b) / unit for a, b, unit in zip(one.losses, other.losses, units, strict=True)))
+
+    return max(here, key=lambda one: (min(apart(one, other) for other in gone), -one.number)).number
