@@ -117,6 +117,11 @@ def workplace(options: RunnerOptions, luggage: Luggage, checkpoints: Path) -> It
 def _wanted(options: RunnerOptions, modules: list[str]) -> dict[str, Any]:
     """The `runtime_env` of our connection: what was asked for, the user's modules, and nothing in place of secrets."""
     asked = checked_runtime_env(options.runtime_env or {})
+    if "NAS_STORAGE" in _submitted().get("env_vars", {}):
+        log.warning(
+            "NAS_STORAGE stands in the runtime_env of the submitted job, where everybody on the cluster reads it; put "
+            "the URL into a file on the head node and that file's name into NAS_STORAGE_FILE"
+        )
     if options.address is not None:
         hidden = {name: "" for name in SECRETS if name in os.environ or name.startswith("NAS_")}
         mixers = {"NAS_MIXERS": os.environ["NAS_MIXERS"]} if os.environ.get("NAS_MIXERS") else {}
@@ -236,6 +241,7 @@ def _pip(modules: Iterable[str]) -> str:
     asked = {}
     for each in metadata.requires("mixer-nas") or ():
         requirement = Requirement(each)
-        asked[requirement.name.lower()] = f"{requirement.name}{requirement.specifier}"
-    names = {"ray[tune]" if module in TUNE else (owners.get(module) or [module])[0] for module in modules}
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        asked[requirement.name.lower()] = f"{requirement.name}{extras}{requirement.specifier}"
+    names = {"ray" if module in TUNE else (owners.get(module) or [module])[0] for module in modules}
     return " ".join(f"'{asked.get(name.lower(), name)}'" for name in sorted(names))

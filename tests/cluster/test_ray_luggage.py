@@ -151,7 +151,7 @@ def holding(folder):
     return found
 
 
-def test_no_worker_and_no_file_of_tunes_holds_the_password(nodes, layers, tmp_path, monkeypatch, postgres):
+def test_no_worker_and_no_file_of_tunes_holds_the_password(nodes, layers, tmp_path, monkeypatch, postgres, caplog):
     """Not even where the shell that started the node had it, or the job was submitted with it."""
     url = postgres.replace("nas@", f"nas:{PASSWORD}@")
     secrets = {"NAS_STORAGE": url, "PGPASSWORD": PASSWORD}
@@ -181,6 +181,9 @@ def test_no_worker_and_no_file_of_tunes_holds_the_password(nodes, layers, tmp_pa
         assert told == dict.fromkeys(told, 0.0)
     assert "tuner.pkl" in written
     assert not spoilt
+    assert [record.getMessage()[:45] for record in caplog.records if record.levelno == logging.WARNING] == [
+        "NAS_STORAGE stands in the runtime_env of the "
+    ]
     assert os.environ["NAS_STORAGE"] == url
     assert os.environ["PGPASSWORD"] == PASSWORD
 
