@@ -35,6 +35,7 @@ class Luggage:
 
     Attributes:
         content: the evaluation, pickled. sets: its data sets by digest.
+        module: name of the module that defines it, which is in the bytes where it is a user's own.
         modules: full names of the modules that it refers to.
         home: id of the node that has the files of the data sets; empty where every worker has them.
         server: the actor there that gives them out.
@@ -42,6 +43,7 @@ class Luggage:
 
     content: bytes
     sets: Mapping[str, ImageData]
+    module: str
     modules: frozenset[str]
     home: str = ""
     server: Any = None
@@ -85,7 +87,8 @@ def pack(evaluate: Evaluate) -> Luggage:
     _send_by_value(evaluate)
     packer = _Packer(file := io.BytesIO())
     packer.dump(evaluate)
-    return Luggage(file.getvalue(), packer.sets, frozenset(packer.modules | {home_module(evaluate)}))
+    module = home_module(evaluate)
+    return Luggage(file.getvalue(), packer.sets, module, frozenset(packer.modules | {module}))
 
 
 def served(luggage: Luggage) -> Luggage:

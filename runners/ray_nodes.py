@@ -100,7 +100,10 @@ def workplace(options: RunnerOptions, luggage: Luggage, checkpoints: Path) -> It
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nas-code-")))
         theirs, connected = ray.is_initialized(), stack.enter_context(ExitStack())
-        wanted = _wanted(options, staged(companions(luggage.modules), folder))
+        beside = companions(luggage.modules)
+        if options.address is None and beside.keys() == {luggage.module}:
+            beside = {}  # all that it needs is in the luggage
+        wanted = _wanted(options, staged(beside, folder))
         connected.enter_context(cluster(options.address, wanted))
         needed = _needed(luggage)
         answers = _ask(needed, checkpoints)
