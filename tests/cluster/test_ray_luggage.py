@@ -61,11 +61,12 @@ def bare_python(tmp_path):
 def trained(space, data, tmp_path, **how):
     from nas.recipe import Recipe
     from nas.training import TrainAndValidate
+    from runners.job_setup import NetworkCosts
 
-    recipe = Recipe(epochs=2, subset=0.2)
+    recipe, costs = Recipe(epochs=1, subset=0.1), NetworkCosts(num_classes=10, in_channels=1)
     result = search(
         space, TrainAndValidate(data, recipe), objectives=["accuracy:max"], trials=6, sampler="random", seed=3,
-        epochs=(2, 2), storage=f"sqlite:///{tmp_path}/{how['runner']}.db", checkpoints=tmp_path / how["runner"], **how,
+        costs=costs, constraints=["params<=1e5"], storage=f"sqlite:///{tmp_path}/{how['runner']}.db", checkpoints=tmp_path / how["runner"], **how,
     )  # fmt: skip
     assert [trial.state for trial in result.trials] == [State.COMPLETE] * 6, result.trials
     return {trial.number: (trial.digest, trial.metrics["accuracy"], trial.metrics["loss"]) for trial in result.trials}
