@@ -6,10 +6,10 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import tempfile
 import warnings
+from functools import partial
 
 from ray import tune
 from ray.runtime_env import RuntimeEnv
@@ -20,7 +20,7 @@ from nas.errors import InputError
 from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
-from runners.ray_cluster import ENVIRONMENT, environment, share
+from runners.ray_cluster import ENVIRONMENT, Resources, demand, environment, room
 from runners.ray_luggage import Luggage, pack, served
 from runners.ray_nodes import workplace
 from runners.ray_study import Causes, StudySearcher
@@ -70,12 +70,11 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
     luggage = pack(evaluate)
     with environment(ENVIRONMENT), workplace(options, luggage, study.plan.checkpoints):
-        workers, cpus = share(options, study)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
-        searcher = StudySearcher(study, workers, options, watch)
+        workers, each = demand(options, study.plan.trials)
+        searcher = StudySearcher(study, workers, options, watch, room=partial(room, options, each))
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
             try:
-                _fit(study, served(luggage), searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+                _fit(study, served(luggage), searcher, each, scratch)
             except Exception:
                 if searcher.error is None:
                     raise
@@ -83,10 +82,10 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _fit(study: Study, evaluate: Luggage, searcher: StudySearcher, resources: dict[str, float], scratch: str) -> None:
+def _fit(study: Study, evaluate: Luggage, searcher: StudySearcher, each: Resources, scratch: str) -> None:
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
     tuner = Tuner(
-        tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount}),
+        tune.with_resources(trainable, dict(each)),
         tune_config=TuneConfig(search_alg=searcher, scheduler=Causes(searcher), num_samples=-1, reuse_actors=True),
         run_config=RunConfig(
             storage_path=scratch,
