@@ -24,6 +24,7 @@ from runners.ray_cluster import ENVIRONMENT, Resources, demand, environment, roo
 from runners.ray_luggage import Luggage, pack, served
 from runners.ray_nodes import workplace
 from runners.ray_study import Causes, StudySearcher
+from runners.ray_token import check_token
 from runners.ray_worker import JobTrainable
 from runners.runtime_env import checked_runtime_env
 
@@ -40,6 +41,8 @@ def check(options: RunnerOptions) -> None:
     _check_runtime_env(options)
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
+    if options.address not in (None, "local"):
+        check_token(options.address)
 
 
 def _check_runtime_env(options: RunnerOptions) -> None:
