@@ -116,6 +116,10 @@ def search(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
     ] = None,
+    runtime_env: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML or JSON for Ray: what it shall set up on its nodes, as pip: [timm]"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: 0]")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")
@@ -203,6 +207,7 @@ def search(
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
         "callbacks": callback or None,
         "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,
+        "runtime_env": runtime_env,
     }  # fmt: skip
     from nas.config import read_config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,9 +184,8 @@ def _near(path: Path) -> str:
 
 def _where_next(outcome: Outcome) -> list[str]:
     setup, url = outcome.setup, outcome.url
-    where = (
-        "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else "  (NAS_STORAGE as now)"
-    )
+    secret = "NAS_STORAGE_FILE" if os.environ.get("NAS_STORAGE_FILE") else "NAS_STORAGE"
+    where = "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else f"  ({secret} as now)"
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
     if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
