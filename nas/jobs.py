@@ -23,6 +23,8 @@ class Budget:
         seed: of this candidate; the same for every attempt.
         device: "cpu", "cuda", ...
         checkpoint: a directory that survives pauses and retries; exists when the evaluation starts.
+        attempt: of the trial, from 1. An earlier one that was given up for lost may still write for a while: what is
+            kept in `checkpoint` under a name with the attempt in it, and read from the latest, is safe from it.
     """
 
     start: int
@@ -30,6 +32,7 @@ class Budget:
     seed: int
     device: str
     checkpoint: str
+    attempt: int = 1
 
 
 Evaluate = Callable[[Any, Budget, Report], Metrics]

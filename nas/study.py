@@ -334,7 +334,8 @@ class Study:
             # what an earlier study of this name left there is not this trial's
             shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
         Path(trial.budget.checkpoint).mkdir(parents=True, exist_ok=True)
-        return Job(trial.number, trial.attempt, trial.genome, trial.budget)
+        budget = dataclasses.replace(trial.budget, attempt=trial.attempt)
+        return Job(trial.number, trial.attempt, trial.genome, budget)
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
