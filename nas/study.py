@@ -174,6 +174,8 @@ class Study:
         if not self._in_doubt:
             self._draft(count)
         if not self._drafts:
+            if self._store.pending:  # those that have just ended as pruned: nobody may come by with another event
+                self.flush()
             return []
         try:
             self._begin()

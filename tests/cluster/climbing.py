@@ -6,20 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+from cluster.epochs import SPACE, Climb
 from faults import ledger
-from faults.driver import wait_until
 
-from nas import Space, one_of, search
+from nas import search
 from nas.fidelity import Rungs
 from nas.store.doctor import examine
 from nas.store.reading import read_study
 from nas.trial import State
 
-KINDS = ("skip", "conv3", "conv5")
-SPACE = Space({f"layer{index}": one_of(*KINDS) for index in range(4)})
 TESTS = Path(__file__).resolve().parents[1]
 DRIVER = "import sys; from cluster.climbing import Search; Search.read(sys.argv[1]).run()"
 
@@ -94,66 +91,6 @@ class Search:
 
     def last_note(self, number):
         return next((note for note in reversed(self.notes()) if note["trial"] == number), None)
-
-
-def value_of(candidate):
-    return sum(KINDS.index(kind) * 3 ** int(name.removeprefix("layer")) for name, kind in candidate.items()) / 81
-
-
-@dataclasses.dataclass(frozen=True)
-class Climb:
-    """Trains by waiting. An epoch is noted, then saved, then reported; each attempt saves to a file of its own."""
-
-    file: Path
-    seconds: float
-    meet: int
-
-    def __call__(self, candidate, budget, report):
-        folder, metrics = Path(budget.checkpoint), {}
-        self._meet()
-        saved = [json.loads(path.read_text()) for path in folder.glob("epoch.*.json")]
-        done = max((state["epoch"] for state in saved), default=0)
-        for epoch in range(1, budget.stop + 1):
-            value = value_of(candidate)
-            metrics = {"accuracy": value * epoch / 9, "blur": abs(value - 0.5) + 1 / epoch}
-            if epoch <= done:
-                continue
-            began = time.time()
-            time.sleep(self.seconds)
-            self._note(budget, epoch, began)
-            _replace(folder / f"epoch.{os.getpid()}.json", {"epoch": epoch})
-            report(epoch, metrics)
-        return metrics
-
-    def _meet(self):
-        """Jobs shorter than the start of a worker would all be done by the first one."""
-        here = self.file.parent / "workers"
-        here.mkdir(exist_ok=True)
-        (here / str(os.getpid())).touch()
-        wait_until(lambda: len(list(here.iterdir())) >= self.meet, 100)
-
-    def _note(self, budget, epoch, began):
-        """One line, one write: lines of several processes never mix."""
-        line = {"trial": int(Path(budget.checkpoint).name), "epoch": epoch, "start": budget.start, "stop": budget.stop}
-        line |= {"began": began, "ended": time.time(), "pid": os.getpid(), **_place()}
-        notes = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        os.write(notes, json.dumps(line).encode() + b"\n")
-        os.close(notes)
-
-
-def _place():
-    if "ray" not in sys.modules:
-        return {"node": "", "gpus": [], "visible": ""}
-    import ray
-
-    gpus, visible = ray.get_gpu_ids(), os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return {"node": ray.get_runtime_context().get_node_id(), "gpus": gpus, "visible": visible}
-
-
-def _replace(path, state):
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(state))
-    temporary.replace(path)
 
 
 def check(search, most_repeated=0):

@@ -13,8 +13,6 @@ TESTS = str(Path(__file__).resolve().parents[1])
 class Nodes:
     """A head of one core, and two nodes of two cores and a GPU that is only counted."""
 
-    WORKER = {"num_cpus": 2, "num_gpus": 1}
-
     def __init__(self, **system):
         from ray.cluster_utils import Cluster
 
@@ -32,7 +30,7 @@ class Nodes:
         return {node.node_id: node for node in self.cluster.worker_nodes}
 
     def add(self):
-        return self.cluster.add_node(**self.WORKER).node_id
+        return self.cluster.add_node(num_cpus=2, num_gpus=1).node_id
 
     def remove(self, node_id):
         """All its processes are killed."""
