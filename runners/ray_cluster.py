@@ -116,6 +116,8 @@ def check_nodes() -> None:
         node = nodes[node_id]
         try:
             found = ray.get(answer, timeout=120)
+        except ray.exceptions.TaskUnschedulableError:
+            continue  # it was dead already, and Ray had not noticed
         except ray.exceptions.RayError as error:
             raise InputError(f"Ray node {node} does not answer: {str(error).splitlines()[0]}") from error
         if found["nas"] == "nowhere":

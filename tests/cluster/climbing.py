@@ -49,10 +49,10 @@ class Search:
     def rungs(self):
         return Rungs(1, 9, 3, self.brackets)
 
-    def run(self, evaluate=None, **options):
+    def run(self, evaluate=Climb, **options):
         return search(
             SPACE,
-            evaluate or Climb(self.file, self.seconds, self.meet or self.workers or 1),
+            evaluate(self.file, self.seconds, self.meet or self.workers or 1),
             objectives=self.objectives,
             trials=self.trials,
             sampler="random",

@@ -1,8 +1,10 @@
 """An evaluation that notes every epoch; all that workers must import of a search on rungs."""
 
+import ctypes
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,12 @@ def value_of(candidate):
     return sum(KINDS.index(kind) * 3 ** int(name.removeprefix("layer")) for name, kind in candidate.items()) / 81
 
 
+def done_in(folder):
+    """The epoch that the latest attempt has saved."""
+    saved = max(folder.glob("epoch.*.json"), key=lambda path: int(path.suffixes[0][1:]), default=None)
+    return json.loads(saved.read_text())["epoch"] if saved else 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Climb:
     """Trains by waiting. An epoch is noted, then saved, then reported; each attempt saves to a file of its own."""
@@ -29,8 +37,7 @@ class Climb:
     def __call__(self, candidate, budget, report):
         folder, metrics = Path(budget.checkpoint), {}
         self._meet()
-        saved = [json.loads(path.read_text()) for path in folder.glob("epoch.*.json")]
-        done = max((state["epoch"] for state in saved), default=0)
+        done = done_in(folder)
         for epoch in range(1, budget.stop + 1):
             value = value_of(candidate)
             metrics = {"accuracy": value * epoch / 9, "blur": abs(value - 0.5) + 1 / epoch}
@@ -38,10 +45,14 @@ class Climb:
                 continue
             began = time.time()
             time.sleep(self.seconds)
+            self.strike(budget, epoch)
             self._note(budget, epoch, began)
-            _replace(folder / f"epoch.{os.getpid()}.json", {"epoch": epoch})
+            _replace(folder / f"epoch.{budget.attempt}.json", {"epoch": epoch})
             report(epoch, metrics)
         return metrics
+
+    def strike(self, budget, epoch):
+        """For evaluations that do harm in the middle of an epoch."""
 
     def _meet(self):
         """Jobs shorter than the start of a worker would all be done by the first one."""
@@ -75,3 +86,33 @@ def _replace(path, state):
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(state))
     temporary.replace(path)
+
+
+class Freezes(Climb):
+    """The first trial's first attempt stops its whole node in its second epoch, itself at last."""
+
+    def strike(self, budget, epoch):
+        if (Path(budget.checkpoint).name, epoch, budget.attempt) == ("0", 2, 1):
+            raylet, here = os.getppid(), os.getpid()
+            workers = [pid for pid in children(raylet) if pid != here]
+            _replace(self.file.parent / "frozen.json", [here, *workers, raylet])
+            for pid in (raylet, *workers, here):
+                os.kill(pid, signal.SIGSTOP)
+
+
+def children(parent):
+    """Ids of its child processes."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+class Breaks(Climb):
+    """The first three trials: one that kills its worker, one that asks for too much memory, one whose GPU fails once."""
+
+    def strike(self, budget, epoch):
+        match Path(budget.checkpoint).name, budget.attempt:
+            case "0", _:
+                ctypes.string_at(0)
+            case "1", _:
+                raise MemoryError("Unable to allocate 1.00 GiB")
+            case "2", 1:
+                raise RuntimeError("CUDA error: unspecified launch failure")

@@ -6,8 +6,10 @@ import time
 
 import pytest
 from cluster.climbing import Search, check
+from cluster.epochs import Breaks
 from faults.driver import wait_until
 
+from nas.store.doctor import examine
 from nas.trial import State
 
 
@@ -62,16 +64,17 @@ class Loses:
     def on_a_worker(self, numbers):
         """The last note of one of these trials that was made on a node that may be lost."""
         found = (self.search.last_note(number) for number in numbers)
-        return next((note for note in found if note and note["node"] in self.nodes.workers), None)
+        here = (note for note in found if note and note["node"] in self.nodes.workers)
+        return max(here, key=lambda note: note["stop"], default=None)
 
 
 class ItsWorker(Loses):
-    """A worker process that trains, killed."""
+    """A worker process on its way to the last rung, killed; it cannot end its job as long as this looks at it."""
 
     def moment(self, study):
-        return self.on_a_worker(
-            trial.number for trial in study.trials.values() if trial.state is State.RUNNING and trial.budget.stop > 1
-        )
+        climbing = [trial.number for trial in study.trials.values() if trial.state is State.RUNNING]
+        found = self.on_a_worker(climbing)
+        return found if found and found["stop"] == 9 and found["epoch"] < 8 else None
 
     def harm(self, where):
         os.kill(where["pid"], signal.SIGKILL)
@@ -167,3 +170,18 @@ def test_a_killed_driver_is_followed_by_one_on_any_runner_that_goes_on_from_ever
             assert trial == old
     again = search.notes()[noted:]
     assert not [note for note in again if note["trial"] in before and note["epoch"] <= before[note["trial"]].epochs]
+
+
+def test_candidates_that_break_their_workers_fail_alone(nodes, tmp_path):
+    search = Search(tmp_path, nodes.address, trials=9)
+
+    result = search.run(Breaks)
+
+    poison, greedy, unlucky, *others = result.trials
+    assert (poison.state, poison.attempt, poison.reason[:14]) == (State.FAIL, 3, "lost 3 times: ")
+    assert (greedy.state, greedy.reason) == (State.FAIL, "out of memory: Unable to allocate 1.00 GiB")
+    assert greedy.attempt <= 2
+    assert (unlucky.state, unlucky.attempt) in {(State.COMPLETE, 2), (State.PRUNED, 2)}
+    assert {trial.state for trial in others} <= {State.COMPLETE, State.PRUNED}
+    assert {trial.attempt for trial in others} == {1}
+    assert examine(search.url, "s").findings == ()
