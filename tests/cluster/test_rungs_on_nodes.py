@@ -148,13 +148,15 @@ def test_a_killed_driver_is_followed_by_one_on_any_runner_that_goes_on_from_ever
     driver = search.started()
 
     def both():
-        states = [trial.state for trial in search.trials_now()] if (tmp_path / "nas.db").exists() else []
         assert driver.poll() is None, (tmp_path / "driver.log").read_text()
+        states = [trial.state for trial in search.trials_now()] if search.notes() else []
         return states.count(State.RUNNING) > 1 and states.count(State.PAUSED) > 1
 
-    wait_until(both, 60, 0.05)
-    driver.kill()
-    driver.wait()
+    try:
+        wait_until(both, 100, 0.05)
+    finally:
+        driver.kill()
+        driver.wait()
     before = {trial.number: trial for trial in search.trials_now()}
     time.sleep(0.5)  # for the workers to be gone
     noted = len(search.notes())
