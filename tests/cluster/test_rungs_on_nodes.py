@@ -153,7 +153,7 @@ def test_a_killed_driver_is_followed_by_one_on_any_runner_that_goes_on_from_ever
         return states.count(State.RUNNING) > 1 and states.count(State.PAUSED) > 1
 
     try:
-        wait_until(both, 100, 0.05)
+        wait_until(both, 150, 0.05)
     finally:
         driver.kill()
         driver.wait()
