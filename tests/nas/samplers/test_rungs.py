@@ -12,7 +12,7 @@ from nas.samplers import make_sampler
 from nas.samplers.base import Outcome
 
 SPACE = Space({f"gene{index}": one_of("a", "b", "c", "d") for index in range(8)})
-LEARNING = ["auto", "evolution", "tpe", "nsga2", "nsga3", "gp"]
+LEARNING = ["auto", "evolution", "tpe", "nsga2", "nsga3"]
 ONE, TWO = objectives_from(["accuracy:max"]), objectives_from(["accuracy:max", "size:min"])
 
 
@@ -66,7 +66,7 @@ def made(name, goals, seed=0):
 @pytest.mark.parametrize("goals", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("name", LEARNING)
 def test_every_sampler_that_learns_learns_from_the_rungs(name, goals):
-    trials, seeds = (36, 1) if name in ("auto", "gp") else (108, 2)
+    trials, seeds = (36, 1) if name == "auto" else (108, 2)
     late = []
     for seed in range(seeds):
         genomes = climb(made(name, goals, seed), goals, trials)
@@ -75,11 +75,11 @@ def test_every_sampler_that_learns_learns_from_the_rungs(name, goals):
     assert np.mean(late) > 0.25 - 0.04 + 0.08  # what random genomes have, and three times the error of their mean
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", [*LEARNING, "gp"])
 def test_what_is_under_way_or_fails_after_a_rung_breaks_no_sampler(name):
     sampler = made(name, ONE)
     rng = random.Random(0)
-    for _ in range(25):
+    for _ in range(14):
         proposal = sampler.ask()
         genome = SPACE.canonical(proposal.genome)
         handle = sampler.accept(proposal, genome)
