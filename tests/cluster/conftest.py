@@ -51,14 +51,15 @@ class Nodes:
 
 
 def started(**system):
-    """Nodes whose workers find the tests' modules."""
+    """Nodes whose workers find the tests' modules, and that ask for no token, whatever other Rays of this process do."""
     require(importlib.util.find_spec("ray"), "Ray")
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [TESTS, before]))
-    nodes = Nodes(**system)
-    yield nodes
-    nodes.stop()
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.__setitem__("PYTHONPATH", before)
+    paths = os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", paths)
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        nodes = Nodes(**system)
+        yield nodes
+        nodes.stop()
 
 
 @pytest.fixture(scope="module")
