@@ -23,6 +23,8 @@ class Budget:
         seed: of this candidate; the same for every attempt.
         device: "cpu", "cuda", ...
         checkpoint: a directory that survives pauses and retries; exists when the evaluation starts.
+        share: of the training images. scale: side of the images relative to the full one. Both are 1 at the full
+            budget, and below it where the rungs say so.
         attempt: of the trial, from 1. An earlier one that was given up for lost may still write for a while: what is
             kept in `checkpoint` under a name with the attempt in it, and read from the latest, is safe from it.
     """
@@ -32,6 +34,8 @@ class Budget:
     seed: int
     device: str
     checkpoint: str
+    share: float = 1.0
+    scale: float = 1.0
     attempt: int = 1
 
 
