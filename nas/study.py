@@ -174,6 +174,8 @@ class Study:
         if not self._in_doubt:
             self._draft(count)
         if not self._drafts:
+            if self._store.pending:  # those that have just ended as pruned: nobody may come by with another event
+                self.flush()
             return []
         try:
             self._begin()
@@ -335,7 +337,8 @@ class Study:
             # what an earlier study of this name left there is not this trial's
             shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
         Path(trial.budget.checkpoint).mkdir(parents=True, exist_ok=True)
-        return Job(trial.number, trial.attempt, trial.genome, trial.budget)
+        budget = dataclasses.replace(trial.budget, attempt=trial.attempt)
+        return Job(trial.number, trial.attempt, trial.genome, budget)
 
     # -- telling -----------------------------------------------------------------------------------------------------
 

@@ -169,14 +169,18 @@ def _ask(needed: list[str], checkpoints: Path) -> list[Facts]:
             )
             for node_id in nodes
         }
-        return [_answer(nodes[node_id], answer) for node_id, answer in asked.items()]
+        answers = [_answer(nodes[node_id], answer) for node_id, answer in asked.items()]
+        return [facts for facts in answers if facts is not None]
     finally:
         note.unlink(missing_ok=True)
 
 
-def _answer(node: str, answer: Any) -> Facts:
+def _answer(node: str, answer: Any) -> Facts | None:
+    """None of a node that was dead already, and Ray had not noticed. Raises: InputError."""
     try:
         found = ray.get(answer, timeout=600)
+    except ray.exceptions.TaskUnschedulableError:
+        return None
     except ray.exceptions.RuntimeEnvSetupError as error:
         raise InputError(f"Ray node {node} cannot make the runtime_env: {_told(error)}") from error
     except ray.exceptions.RayError as error:

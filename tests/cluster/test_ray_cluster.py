@@ -113,7 +113,7 @@ def test_a_foreign_folder_in_the_drivers_directory_does_not_reach_rays_workers(t
 
     done = subprocess.run(
         [console, "search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective", "score:max",
-         "--trials", "2", "--runner", "ray", "--workers", "1", *address],
+         "--trials", "2", "--epochs", "1", "--runner", "ray", "--workers", "1", *address],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
         env={**os.environ, "PYTHONPATH": ""},
     )  # fmt: skip
