@@ -74,11 +74,13 @@ class Progress:
         self.notes: list[Note] = []
         self.places: dict[int, Place] = {}
         self._done: dict[int, int] = {}  # epochs of those that have not ended
+        self._hosts: dict[int, str] = {}  # where they ran last
         self._here: dict[int, int] = {}  # where the evaluation that runs now is, once it has reported
         for trial in trials:
             self.adopted += trial.source is Source.ADOPTED
             if trial.source is Source.TRAINED:
                 self._done[trial.number] = min(trial.epochs, trial.budget.stop)
+                self._hosts[trial.number] = trial.host
                 self.epochs += self._done[trial.number]
                 if trial.ended:
                     self.end(trial)
@@ -101,11 +103,11 @@ class Progress:
         if number not in self._here:
             again = 0 < step <= done
             if again:
-                before = trial.host or self.places.get(number, Place("", "")).host
-                self.notes.append(BeganAgain(number, step, done, event.host, before))
+                self.notes.append(BeganAgain(number, step, done, event.host, self._hosts.get(number, "")))
             self._here[number] = step - 1 if again else done
         if event.host:
             self.places[number] = Place(event.host, event.device)
+            self._hosts[number] = event.host
         self.repeated += max(0, min(step, done) - self._here[number])
         self._here[number] = max(self._here[number], step)
         self._reach(number, step)
@@ -127,6 +129,7 @@ class Progress:
     def end(self, trial: Trial) -> None:
         """Nothing more will come of it."""
         self.rest(trial.number)
+        self._hosts.pop(trial.number, None)
         done = self._done.pop(trial.number, 0)
         if trial.state is State.FAIL:
             self.failed += 1

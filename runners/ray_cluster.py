@@ -18,6 +18,7 @@ from nas.api import RunnerOptions
 from nas.errors import ForeignPackageError, InputError
 from nas.study import Study
 from runners.local import most_on_gpus
+from runners.logs import verbose
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -56,8 +57,8 @@ def cluster(address: str | None) -> Iterator[None]:
             ray.init(
                 address=address or "local",
                 include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level="error",
+                log_to_driver=verbose(),
+                logging_level="info" if verbose() else "error",
                 configure_logging=True,
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:

@@ -14,6 +14,7 @@ import ray
 from ray import tune
 
 from nas.jobs import Event, Job, Reported
+from runners import logs
 from runners.evaluation import evaluate_job
 from runners.wire import EVENT, event_text, read_job
 
@@ -31,6 +32,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
         """Once an actor: keep space and evaluation, begin the first job."""
         self._space, self._evaluate = space, evaluate
+        logs.configure()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self._begin(config)

@@ -5,7 +5,6 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -22,6 +21,7 @@ from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
 from runners.ray_cluster import ENVIRONMENT, check_nodes, cluster, environment, share
+from runners.ray_noise import noise
 from runners.ray_study import Causes, StudySearcher
 from runners.ray_worker import JobTrainable
 
@@ -56,8 +56,7 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     Raises: InputError when the cluster cannot be reached or lacks the GPUs, ForeignPackageError when a node would
     import another package in place of ours.
     """
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
-    with environment(ENVIRONMENT), cluster(options.address):
+    with environment(ENVIRONMENT), noise(), cluster(options.address):
         check_nodes()
         workers, cpus = share(options, study)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)

@@ -13,6 +13,7 @@ from nas.study import Study
 from nas.trial import State, Trial
 from runners.tables import quantity, short_network
 
+WIDE = 160  # letters of a reason that is not the last one
 HOSTS = 4  # that are named; the others are counted
 
 
@@ -133,8 +134,14 @@ def note_line(note: Note, trial: Trial, goals: Goals) -> str:
             line = f"trial {note.number} began again at epoch {epoch}: its checkpoint of epoch {had} was not there"
             return line if host and host == before else f"{line}; is --checkpoints shared by all nodes?"
         case LostWorker(attempt=attempt, reason=reason):
-            return f"trial {note.number} is tried again after attempt {attempt}: {reason}"
+            return f"trial {note.number} is tried again after attempt {attempt}: {_short(reason)}"
     raise ValueError(f"{note!r} is no note that has words")
+
+
+def _short(reason: str) -> str:
+    """The first sentence of what may be a page."""
+    first = reason.partition(". ")[0]
+    return first if len(first) <= WIDE else f"{first[:WIDE]}..."
 
 
 def clock(seconds: float) -> str:
