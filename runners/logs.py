@@ -18,6 +18,6 @@ def configure() -> None:
     """Do as the environment says, in this process; what a program that calls us has set up stays as it is."""
     if not verbose():
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in OURS:
         logging.getLogger(name).setLevel(logging.DEBUG)
