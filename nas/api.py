@@ -46,14 +46,21 @@ class RunnerOptions:
 
     Attributes:
         workers: evaluations at a time; None lets the runner choose by the machine.
-        gpus_per_trial: share of a GPU for each; 0 for none.
+        cpus_per_trial: cores for each; None shares them all out.
+        gpus_per_trial: share of a GPU for each; 0 for none; None lets the runner choose: 1 where there are GPUs.
+        trial_bytes: of GPU memory that a trial takes at its peak; with gpus_per_trial None as many trials share a GPU
+            as fit into it, and a GPU there must be.
+        resources: of a cluster's nodes, by name, that each takes besides.
         address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
     """
 
     workers: int | None = None
-    gpus_per_trial: float = 0.0
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = 0.0
+    trial_bytes: int | None = None
+    resources: Mapping[str, float] = dataclasses.field(default_factory=dict)
     address: str | None = None
     timeout: float | None = None
     trial_timeout: float | None = None
@@ -111,7 +118,10 @@ def search(
     study: str = "search",
     runner: str = "local",
     workers: int | None = None,
-    gpus_per_trial: float = 0.0,
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | None = 0.0,
+    trial_bytes: int | None = None,
+    resources: Mapping[str, float] | None = None,
     address: str | None = None,
     epochs: tuple[int, int] = (1, 1),
     factor: int = 3,
@@ -147,7 +157,11 @@ def search(
         study: its name in the database.
         runner: "inline" (this process), "local" (processes of this machine), "ray", or a plug-in's name.
         workers: evaluations at a time; None lets the runner choose by the machine.
-        gpus_per_trial: share of a GPU for each; 0 for none.
+        cpus_per_trial: cores for each, as threads of a local worker or as a request to Ray; None shares them all out.
+        gpus_per_trial: share of a GPU for each; 0 for none; None lets the runner choose: 1 where there are GPUs.
+        trial_bytes: GPU memory that a trial takes at its peak (`nas.memory` predicts it); with gpus_per_trial None as
+            many trials share a GPU as fit into it.
+        resources: {"A100": 0.25}: custom resources of a Ray cluster's nodes that each takes besides.
         address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
@@ -184,7 +198,14 @@ def search(
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     carrier = _runner(runner)
     options = RunnerOptions(
-        workers=workers, gpus_per_trial=gpus_per_trial, address=address, timeout=timeout, trial_timeout=trial_timeout
+        workers=workers,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        trial_bytes=trial_bytes,
+        resources=dict(resources or {}),
+        address=address,
+        timeout=timeout,
+        trial_timeout=trial_timeout,
     )
     carrier.check(options)
     known = Pricing(space, costs, ()).known

@@ -7,9 +7,11 @@ without a handler is an error instead of a silent zero.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +21,19 @@ from nas.errors import NasError
 
 COSTLY = ("mm", "mv", "conv", "linear", "attention", "einsum", "dot", "lstm", "gru", "fft")
 FREE = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_nearest2d")
+
+
+def allocated_peak(work: Callable[[], object]) -> int:
+    """Bytes that torch's allocator of the CPU handed out at the peak of `work`, over what there was before it.
+
+    Tensors and what an operator allocates by torch meanwhile; not the scratch space of oneDNN's kernels.
+    """
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    recorded: Any = profiled.profiler
+    events = [event for event in recorded.kineto_results.events() if event.name() == "[memory]"]
+    handed = (int(event.nbytes()) for event in sorted(events, key=lambda event: event.start_ns()))
+    return max(itertools.accumulate(handed), default=0)
 
 
 def traced_macs(model: nn.Module, *, resolution: int, in_channels: int = 3) -> int:

@@ -11,8 +11,9 @@ epochs = "1:10"
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -42,7 +43,9 @@ class SearchConfig(BaseModel):
     sampler: str = "auto"
     runner: str = "local"
     workers: int | None = Field(default=None, ge=1)
-    gpus_per_trial: float | None = Field(default=None, ge=0)
+    cpus_per_trial: float | None = Field(default=None, gt=0)
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] | None = None
+    resources: dict[str, Annotated[float, Field(gt=0)]] = {}
     address: str | None = None
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
@@ -81,6 +84,19 @@ class SearchConfig(BaseModel):
             raise unknown("sampler", name, NAMES)
         return name
 
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _gpus_per_trial(cls, given: Any) -> Any:
+        try:
+            return float(given) if isinstance(given, str) and given != "auto" else given
+        except ValueError:
+            raise InputError(f"gpus_per_trial {given!r}: a number or auto is expected") from None
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _resources(cls, given: Any) -> Any:
+        return parse_resources(given) if isinstance(given, list) else given
+
     @field_validator("proxies")
     @classmethod
     def _proxies(cls, texts: list[str]) -> list[str]:
@@ -118,6 +134,20 @@ def parse_epochs(text: str) -> tuple[int, int]:
     if not 1 <= epochs[0] <= epochs[1]:
         raise InputError(f"epochs {text!r}: MIN:MAX with 1 <= MIN <= MAX is expected, as in 1:10, or MAX")
     return epochs
+
+
+def parse_resources(texts: Sequence[str]) -> dict[str, float]:
+    """From ["A100=0.25", ...]. Raises: InputError."""
+    found = {}
+    for text in texts:
+        name, _, amount = text.rpartition("=")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"resources {text!r}: NAME=AMOUNT is expected, as in A100=0.25")
+    return found
 
 
 def read_config(path: Path | None, overrides: dict[str, Any]) -> SearchConfig:

@@ -196,9 +196,8 @@ class Ladder:
         """
         found: list[int] = []
         for bracket in range(self.rungs.brackets):
-            climbing = Counter(
-                level for number, level in self._towards.items() if self.rungs.bracket(number) == bracket
-            )
+            here = (level for number, level in self._towards.items() if self.rungs.bracket(number) == bracket)
+            climbing = Counter(here)
             most = coming
             for level in self.rungs.levels[bracket:-1]:
                 most += climbing[level]

@@ -68,7 +68,8 @@ class Goals:
             for share, seen in on_the_way
             if 0 < share < fidelity and all(goal.name in seen for goal in self.objectives)
         }
-        return Outcome(self.values(metrics), [limit.excess(metrics) for limit in self.metric_limits], fidelity, earlier)
+        excesses = [limit.excess(metrics) for limit in self.metric_limits]
+        return Outcome(self.values(metrics), excesses, fidelity, earlier, trial.state is not State.RUNNING)
 
 
 def split(

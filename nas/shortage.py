@@ -1,4 +1,7 @@
-"""What a machine runs out of: an error told as "disk full: ..." or "out of memory: ...", however it was wrapped."""
+"""What a machine runs out of, or loses: an error told as "disk full: ...", "out of memory: ..." or "device error: ...".
+
+However it was wrapped.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,14 @@ MEMORY_TEXTS = (
     "can't allocate memory",  # torch on a CPU
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+)
+DEVICE_TEXTS = (
+    "CUDA error:",
+    "HIP error:",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
 )
 
 
@@ -36,6 +47,22 @@ def out_of_memory(error: BaseException) -> str | None:
             or (isinstance(each, RuntimeError) and any(known in text for known in MEMORY_TEXTS))
         ):
             return f"out of memory: {text.splitlines()[0] if text else type(each).__name__}"
+    return None
+
+
+def device_failed(error: BaseException) -> str | None:
+    """Tell it as "device error: ..." when a GPU or its driver failed under it, and not for want of memory; else None.
+
+    After such an error the GPU's context is dead, and with it all that this process could do there.
+    """
+    if out_of_memory(error):
+        return None
+    for each in _chain(error):
+        text = str(each)
+        if type(each).__name__ == "AcceleratorError" or (
+            isinstance(each, RuntimeError) and any(known in text for known in DEVICE_TEXTS)
+        ):
+            return f"device error: {text.splitlines()[0] if text else type(each).__name__}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import logging
 import math
@@ -23,6 +24,7 @@ from nas.augment import Preprocess
 from nas.data import ImageData
 from nas.errors import Diverged, OutOfMemory
 from nas.jobs import Budget, Report
+from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
 from nas.model import Backbone, build
 from nas.recipe import Recipe
 from nas.shortage import out_of_memory
@@ -30,7 +32,7 @@ from nas.shortage import out_of_memory
 log = logging.getLogger(__name__)
 
 TIMED_STEPS = 3
-ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
+SMALLEST_SPLIT = 4  # images in a batch that is taken apart: a batch norm needs two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,25 +58,41 @@ class TrainAndValidate:
 
 
 class Trainer:
-    """One candidate's training. All randomness comes from (seed, epoch), so a resumed run repeats an unbroken one."""
+    """One candidate's training. All randomness comes from (seed, epoch), so a resumed run repeats an unbroken one.
+
+    An epoch that runs out of memory is begun once more with every batch in two parts whose gradients are added up: the
+    same batch and learning rate for the optimizer, about half the activations. It stays so for the rest of the trial,
+    its later attempts included, and the metrics say it (`batch_split`: 2). Such a result is close to, not equal to,
+    that of whole batches: batch norms see half a batch at a time and move their running statistics twice as often, and
+    drop path draws anew for each part. A second shortage is `OutOfMemory`.
+    """
+
+    model: Backbone
+    average: AveragedModel
+    optimizer: torch.optim.AdamW
 
     def __init__(self, candidate: Architecture, data: ImageData, recipe: Recipe, budget: Budget) -> None:
-        self.data, self.recipe, self.budget = data, recipe, budget
+        self.candidate, self.data, self.recipe, self.budget = candidate, data, recipe, budget
         self.device = torch.device(budget.device)
         self.folder = Path(budget.checkpoint)
-        torch.manual_seed(budget.seed)
-        self.model: Backbone = build(
-            candidate,
-            in_channels=data.channels,
-            num_classes=len(data.classes),
-            resolution=data.resolution,
-            drop_path=recipe.drop_path,
-        ).to(self.device)
-        self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
-        self.optimizer = _adamw(self.model, recipe)
         self.images = Images(data, "train", self.device, recipe.subset)
         self.batch = min(recipe.batch(len(self.images)), len(self.images))
         self.preprocess = Preprocess(data, recipe.augment).to(self.device)
+        self.split = 1
+        self._begin()
+
+    def _begin(self) -> None:
+        """Untrained, with the weights of the seed."""
+        torch.manual_seed(self.budget.seed)
+        self.model = build(
+            self.candidate,
+            in_channels=self.data.channels,
+            num_classes=len(self.data.classes),
+            resolution=self.data.resolution,
+            drop_path=self.recipe.drop_path,
+        ).to(self.device)
+        self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
+        self.optimizer = _adamw(self.model, self.recipe)
         self.epoch = 0
         self.metrics: dict[str, float] = {}
 
@@ -83,16 +101,47 @@ class Trainer:
         self._resume()
         while self.epoch < self.budget.stop:
             started = time.monotonic()
-            train_loss = self._train_epoch()
+            metrics = self._epoch()
             self.epoch += 1
-            self.metrics = {
-                **measure(self.average.module, self.data, "validation", self.device),
-                "train_loss": train_loss,
-                "epoch_seconds": time.monotonic() - started,
-            }
+            self.metrics = {**metrics, "epoch_seconds": time.monotonic() - started}
+            if self.split > 1:
+                self.metrics["batch_split"] = float(self.split)
             self._save()
             report(self.epoch, self.metrics)
         return self.metrics
+
+    def _epoch(self) -> dict[str, float]:
+        """Train and measure; out of memory with whole batches, once more with halves. Raises: Diverged, OutOfMemory."""
+        while True:
+            try:
+                return self._train_and_measure()
+            except (RuntimeError, MemoryError, OSError) as error:
+                reason = out_of_memory(error)
+                if reason is None:
+                    raise
+                if self.split > 1 or self.batch < SMALLEST_SPLIT:
+                    raise OutOfMemory(f"{reason} (batches of {self.batch} images in {self.split} part(s))") from error
+            # only here are the frames of the failed step gone, and the activations that they held
+            log.info("epoch %d: %s; begun again with batches in two parts", self.epoch + 1, reason)
+            self._split()
+
+    def _split(self) -> None:
+        """Back to where the epoch began, in less memory."""
+        del self.model, self.average, self.optimizer
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._begin()
+        self._resume()
+        self.split = 2
+
+    def _train_and_measure(self) -> dict[str, float]:
+        train_loss = self._train_epoch()
+        at_once = MEASURED_AT_ONCE // self.split
+        return {
+            **measure(self.average.module, self.data, "validation", self.device, at_once),
+            "train_loss": train_loss,
+        }
 
     def _train_epoch(self) -> float:
         """The mean loss of an epoch. Raises: Diverged."""
@@ -112,15 +161,21 @@ class Trainer:
         """One step of the optimizer at a learning rate; the loss, not waited for."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with _precision(self.device):
-            logits_BK = self.model(self.preprocess(images_BHWC))
-        loss = cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _precision(self.device):
+            images_BCHW = self.preprocess(images_BHWC)  # whole, so that the augmentation draws the same for parts
+        total = torch.zeros((), device=self.device)
+        for part_BCHW, labels_P in zip(images_BCHW.chunk(self.split), labels_B.chunk(self.split), strict=True):
+            with _precision(self.device):
+                logits_PK = self.model(part_BCHW)
+            loss = cross_entropy(logits_PK.float(), labels_P, label_smoothing=self.recipe.label_smoothing)
+            loss = loss * (len(labels_P) / len(labels_B))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        return loss.detach()
+        return total
 
     def _average_into(self, averaged: Any, current: Any, count: Tensor | int) -> None:
         """Exponential average whose decay rises with the steps, so that short trainings are not judged by noise."""
@@ -140,10 +195,12 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.metrics = int(state["epoch"]), dict(state["metrics"])
+        self.split = int(state.get("split", 1))
 
     def _save(self) -> None:
         state: dict[str, Any] = {
             "epoch": self.epoch,
+            "split": self.split,
             "metrics": self.metrics,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -205,8 +262,12 @@ class Images:
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, data: ImageData, split: str, device: torch.device) -> dict[str, float]:
+def measure(
+    model: nn.Module, data: ImageData, split: str, device: torch.device, at_once: int = MEASURED_AT_ONCE
+) -> dict[str, float]:
     """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode.
+
+    `at_once` images go through it at a time.
 
     Raises: Diverged when the loss is not finite.
     """
@@ -214,7 +275,7 @@ def measure(model: nn.Module, data: ImageData, split: str, device: torch.device)
     model.eval()
     preprocess = Preprocess(data, "none").to(device).eval()
     right, loss, images = 0.0, 0.0, Images(data, split, device)
-    for images_BHWC, labels_B in images.in_order(512):
+    for images_BHWC, labels_B in images.in_order(at_once):
         with _precision(device):
             logits_BK = model(preprocess(images_BHWC)).float()
         right += float((logits_BK.argmax(1) == labels_B).sum())

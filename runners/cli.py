@@ -90,11 +90,20 @@ def search(
         str | None, typer.Option(help="local (processes of this machine), ray, or inline [default: local]")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time [default: one a core, or a GPU]")] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(help="Cores for each trial [default: all of them, shared out]")
+    ] = None,
     gpus_per_trial: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Share of a GPU for each trial; 0 for none [default: 1 where this machine has one; with ray 0]"
+            metavar="SHARE|auto",
+            help="Share of a GPU for each trial; 0 for none; auto: as many trials on one as fit by a prediction "
+            "[default: 1 where this machine, or the Ray cluster, has one]",
         ),
+    ] = None,
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=AMOUNT", help="Custom resource of Ray nodes that each trial takes, as in A100=0.25"),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
@@ -175,7 +184,8 @@ def search(
     given = {
         "space": space, "data": data, "resolution": resolution, "objectives": objective or None, "limits": limit or None,
         "trials": trials, "epochs": epochs, "factor": factor, "brackets": brackets, "sampler": sampler, "runner": runner, "workers": workers,
-        "gpus_per_trial": gpus_per_trial, "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
+        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "resources": resources or None,
+        "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,

@@ -38,8 +38,9 @@ from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
 from nas.trial import Trial
 from nas.version import __version__
+from runners.gpu_share import gpu_share
 from runners.job_setup import Setup
-from runners.search_command import carry_out, gpu_share, signals
+from runners.search_command import carry_out, signals
 from runners.study_commands import setup_of
 from runners.tables import quantity, short_network, trial_json
 

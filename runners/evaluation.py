@@ -10,15 +10,18 @@ import traceback
 from collections.abc import Callable
 
 from nas.errors import NasError
-from nas.jobs import Evaluate, Event, Failed, Finished, Job, Metrics, Reported, checked_metrics
-from nas.shortage import disk_full, out_of_memory
+from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost, Metrics, Reported, checked_metrics
+from nas.shortage import device_failed, disk_full, out_of_memory
 from nas.space import Space
 
 log = logging.getLogger(__name__)
 
 
-def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Event], None]) -> None:
-    """Evaluate a job and send its events; the last one is `Finished` or `Failed`, whatever `evaluate` does."""
+def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Event], None]) -> bool:
+    """Evaluate a job and send its events; the last one is `Finished` or `Failed`, whatever `evaluate` does.
+
+    Or `Lost`, and the answer is False: the GPU failed under it, and this process is of no more use.
+    """
     started = time.monotonic()
     host, device = socket.gethostname(), device_name(job.budget.device)
 
@@ -27,20 +30,25 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
 
     try:
         metrics = checked_metrics(evaluate(space.decode(job.genome), job.budget, report))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything; the search goes on
+    except (Exception, SystemExit) as error:  # a user's function may raise anything; the search goes on
+        if dead := device_failed(error):
+            log.debug("evaluation failed", exc_info=error)
+            send(Lost(job.number, job.attempt, dead))
+            return False
         full = disk_full(error)
         reason = full or out_of_memory(error) or traced(error)
     else:
         send(Finished(job.number, job.attempt, metrics, time.monotonic() - started, host))
-        return
+        return True
     send(Failed(job.number, job.attempt, reason, time.monotonic() - started, host, again=full is not None))
+    return True
 
 
 def device_name(device: str) -> str:
     """A device by its number on this host, where this process sees only some of them: cuda of GPU 3 is cuda:3."""
     visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
     kind, _, index = device.partition(":")
-    place = int(index or 0)
+    place = int(index) if index.isdigit() else 0
     return f"cuda:{visible[place]}" if kind == "cuda" and place < len(visible) else device
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.api import RunnerOptions, Watch
-from nas.errors import InputError
-from nas.jobs import Evaluate, Event, Job
+from nas.errors import InputError, NasError
+from nas.jobs import Evaluate, Event, Job, Lost
 from nas.space import Space
 from nas.study import Study
 from runners import local
@@ -20,6 +20,7 @@ class InlinePool:
     def __init__(self, space: Space, evaluate: Evaluate) -> None:
         self._space, self._evaluate = space, evaluate
         self._job: Job | None = None
+        self._dead = ""
 
     @property
     def free(self) -> int:
@@ -27,7 +28,9 @@ class InlinePool:
         return int(self._job is None)
 
     def start(self, job: Job) -> None:
-        """Remember it."""
+        """Remember it. Raises: NasError when this process has lost its GPU."""
+        if self._dead:
+            raise NasError(f"{self._dead}: this process cannot go on, the same command in a new one can")
         self._job = job
 
     def events(self, wait_s: float) -> Sequence[Event]:  # noqa: ARG002 - nothing to wait for
@@ -36,6 +39,7 @@ class InlinePool:
         found: list[Event] = []
         if job is not None:
             evaluate_job(self._space, self._evaluate, job, found.append)
+            self._dead = found[-1].reason if isinstance(found[-1], Lost) else ""
         return found
 
     def stop(self) -> None:
@@ -48,6 +52,8 @@ def check(options: RunnerOptions) -> None:
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
     if options.trial_timeout is not None:
         raise InputError("the inline runner cannot end an evaluation; use local or ray")
+    if options.cpus_per_trial is not None:
+        raise InputError("the inline runner takes the cores of this process; use local or ray for --cpus-per-trial")
     if options.address is not None:
         raise InputError("the inline runner has no cluster to connect to; use ray")
     local.check(options)

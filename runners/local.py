@@ -24,12 +24,15 @@ from typing import Any
 from nas.api import RunnerOptions, Watch
 from nas.errors import InputError
 from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost
+from nas.memory import share_of_gpu
 from nas.space import Space
 from nas.study import Study
 from runners.loop import drive
 from runners.worker import READY, Unable, work
 
+EXACT = 1e-6  # 49 trials fit where each takes 1/49, whatever floats say
 STARTS = 5  # workers in a row that may be killed while they start, once one has started
+TROUBLES = 3  # trials lost in a row, all different ones, after which a GPU is not used again
 PATIENCE_S = 5.0  # for a worker that closed its pipe to end
 GUARD = "a script must call search under `if __name__ == '__main__':`, and evaluate must be importable in a new process"
 
@@ -38,20 +41,28 @@ def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that this machine cannot carry out."""
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
+    if options.resources:
+        raise InputError(f"--resources {', '.join(options.resources)}: only the nodes of a Ray cluster have such")
     check_numbers(options)
-    share, most = options.gpus_per_trial, _most(options)
+    cpus, share = options.cpus_per_trial, gpus_per_trial(options)
+    if cpus is not None and cpus > cores():
+        raise InputError(f"--cpus-per-trial {cpus:g}: this machine has {cores()} core(s)")
+    most = _most(options, share)
     if share and not most:
         raise InputError(f"--gpus-per-trial {share:g}: this machine has {visible_gpus()} GPU(s) that PyTorch can use")
     if most is not None and options.workers is not None and options.workers > most:
-        raise InputError(
-            f"{options.workers} workers with {share:g} GPU each do not fit this machine: at most {most} do"
-        )
+        each = " and ".join([f"{cpus:g} core(s)"] * (cpus is not None) + [f"{share:g} GPU"] * bool(share))
+        raise InputError(f"{options.workers} workers with {each} each do not fit this machine: at most {most} do")
 
 
 def check_numbers(options: RunnerOptions) -> None:
     """Raises: InputError for numbers that no runner can carry out."""
     if options.workers is not None and options.workers < 1:
         raise InputError(f"workers {options.workers}: at least 1 is needed")
+    if options.cpus_per_trial is not None and not options.cpus_per_trial > 0:
+        raise InputError(f"--cpus-per-trial {options.cpus_per_trial:g}: more than 0 is needed")
+    if options.gpus_per_trial is not None and not options.gpus_per_trial >= 0:
+        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: 0 or more is needed")
     if options.trial_timeout is not None and not options.trial_timeout > 0:
         raise InputError(f"trial_timeout {options.trial_timeout:g}: more than 0 seconds are needed")
 
@@ -63,19 +74,39 @@ def too_late(limit: float) -> str:
 
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
     """Carry out the study in worker processes."""
-    workers = min(options.workers or _most(options) or cores(), max(1, study.plan.trials))
-    pool = LocalPool(study.space, evaluate, workers, options.gpus_per_trial, options.trial_timeout)
+    share = gpus_per_trial(options)
+    workers = min(options.workers or _most(options, share) or cores(), max(1, study.plan.trials))
+    threads = int(options.cpus_per_trial or cores() // workers)
+    pool = LocalPool(study.space, evaluate, workers, max(1, threads), share, options.trial_timeout)
     drive(study, pool, options, watch)
 
 
-def _most(options: RunnerOptions) -> int | None:
-    """How many trials the GPUs take at a time; None when none is asked for."""
-    return most_on_gpus(visible_gpus(), options.gpus_per_trial) if options.gpus_per_trial else None
+def gpus_per_trial(options: RunnerOptions) -> float:
+    """The share of a GPU for each trial: as asked, as many as fit, or 1 where there is a GPU.
+
+    Raises: InputError where trials shall share a GPU by their memory and there is none.
+    """
+    if options.gpus_per_trial is not None:
+        return options.gpus_per_trial
+    gpus, memory = visible_gpus(), gpu_memory()
+    if options.trial_bytes is None:
+        return float(gpus > 0)
+    if not memory:
+        raise InputError("--gpus-per-trial auto: this machine has no GPU that PyTorch can use; leave it out")
+    return share_of_gpu(memory, options.trial_bytes, max(1, int(cores() / gpus / (options.cpus_per_trial or 1))))
+
+
+def _most(options: RunnerOptions, share: float) -> int | None:
+    """How many trials the cores and GPUs take at a time; None when neither is said."""
+    fit = [most_on_gpus(visible_gpus(), share)] if share else []
+    if options.cpus_per_trial is not None:
+        fit.append(int(cores() / options.cpus_per_trial + EXACT))
+    return min(fit, default=None)
 
 
 def most_on_gpus(gpus: int, share: float) -> int:
     """Trials of `share` GPUs each that fit; a share below 1 stays on one GPU."""
-    return gpus * int(1 / share) if share < 1 else int(gpus / share)
+    return gpus * int(1 / share + EXACT) if share < 1 else int(gpus / share)
 
 
 def cores() -> int:
@@ -88,6 +119,13 @@ def visible_gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def gpu_memory() -> int | None:
+    """Bytes of the smallest GPU that PyTorch can use; None where there is none."""
+    import torch
+
+    return min((torch.cuda.get_device_properties(index).total_memory for index in range(visible_gpus())), default=None)
 
 
 @dataclasses.dataclass
@@ -108,9 +146,18 @@ class LocalPool:
     """Warm processes. A worker that dies is named in a `Lost` event and replaced; one that is late is killed."""
 
     def __init__(
-        self, space: Space, evaluate: Evaluate, workers: int, gpus_per_trial: float, trial_timeout: float | None = None
+        self,
+        space: Space,
+        evaluate: Evaluate,
+        workers: int,
+        threads: int,
+        gpus_per_trial: float,
+        trial_timeout: float | None = None,
     ) -> None:
-        """Raises: InputError when `evaluate` cannot be sent to another process."""
+        """`threads` and `gpus_per_trial` are a worker's.
+
+        Raises: InputError when `evaluate` cannot be sent to another process.
+        """
         try:
             self._luggage = pickle.dumps((space, evaluate))
         except Exception as error:
@@ -119,9 +166,10 @@ class LocalPool:
                 f"be imported, or use the inline runner"
             ) from error
         self._limit, self._broken = trial_timeout, ""
-        self._threads, self._gpus_per_trial = max(1, cores() // workers), gpus_per_trial
+        self._threads, self._gpus_per_trial = threads, gpus_per_trial
         self._workers: list[_Worker] = []
         self._proven, self._failed_starts = False, 0
+        self._troubles: dict[str, set[int]] = {}  # by device, the trials lost on it since it last brought one to an end
         try:
             for slot in range(workers):
                 self._workers.append(self._spawn(slot))
@@ -132,15 +180,13 @@ class LocalPool:
     @property
     def free(self) -> int:
         """Idle workers."""
-        return sum(worker.job is None for worker in self._workers)
+        return sum(map(self._idle, self._workers))
 
     def start(self, job: Job) -> None:
-        """Send it to an idle worker."""
-        worker = next(worker for worker in self._workers if worker.job is None)
+        """Send it to an idle worker, of a device without troubles where there is one."""
+        worker = min(filter(self._idle, self._workers), key=self._trouble)
         if self._gpus_per_trial:
-            share = self._gpus_per_trial
-            device = f"cuda:{worker.slot // int(1 / share) if share < 1 else int(worker.slot * share)}"
-            job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=device))
+            job = dataclasses.replace(job, budget=dataclasses.replace(job.budget, device=self._device(worker)))
         worker.job, worker.started = job, time.monotonic() if worker.ready else None
         with suppress(OSError):  # it is dead; `events` finds out
             worker.pipe.send(job)
@@ -158,7 +204,8 @@ class LocalPool:
             worker = handles[pipe]
             try:
                 while worker.pipe.poll():
-                    _take(worker, worker.pipe.recv(), found)
+                    self._watch_device(worker, message := worker.pipe.recv())
+                    _take(worker, message, found)
             except _CannotStart as error:
                 self._broken = str(error)
             except (EOFError, OSError):
@@ -179,6 +226,28 @@ class LocalPool:
             for worker in workers:
                 _kill(worker)
             raise
+
+    def _idle(self, worker: _Worker) -> bool:
+        return worker.job is None and self._trouble(worker) < TROUBLES
+
+    def _trouble(self, worker: _Worker) -> int:
+        return len(self._troubles.get(self._device(worker), ()))
+
+    def _device(self, worker: _Worker) -> str:
+        share = self._gpus_per_trial
+        if not share:
+            return f"worker {worker.slot}"
+        return f"cuda:{worker.slot // int(1 / share + EXACT) if share < 1 else int(worker.slot * share)}"
+
+    def _watch_device(self, worker: _Worker, message: Any) -> None:
+        """One candidate may break a sound GPU three times; three candidates in a row do not."""
+        device = self._device(worker)
+        if isinstance(message, Finished):
+            self._troubles.pop(device, None)
+        elif isinstance(message, Lost):
+            self._troubles.setdefault(device, set()).add(message.number)
+            if all(self._trouble(each) >= TROUBLES for each in self._workers):
+                self._broken = f"{device} failed {TROUBLES} trials in a row, and no other is left: {message.reason}"
 
     def _replace(self, worker: _Worker, found: list[Event]) -> None:
         worker.process.join(PATIENCE_S)
@@ -231,8 +300,10 @@ def _take(worker: _Worker, message: Any, found: list[Event]) -> None:
         worker.ready, worker.started = True, time.monotonic()
         return
     found.append(message)
-    if isinstance(message, Finished | Failed):
+    if isinstance(message, Finished | Failed | Lost):
         worker.job = None
+    if isinstance(message, Lost):  # it ends now, and shall not be given another job
+        raise EOFError  # noqa: TRY004 - what a closed pipe raises
 
 
 def _kill(worker: _Worker) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nas.study import Study
 from runners.local import too_late
 from runners.wire import EVENT, job_text, read_event
 
+ROOM_S = 3.0  # between two looks at how much room the cluster has
 UNMADE = "died because of an error raised in its creation task"  # Ray's words for an actor that could not be made
 
 
@@ -56,10 +57,18 @@ class Causes(FIFOScheduler):  # type: ignore[misc]
 class StudySearcher(Searcher):  # type: ignore[misc]
     """A Tune searcher that asks a study for jobs and tells it what came of them."""
 
-    def __init__(self, study: Study, workers: int, options: RunnerOptions, watch: Watch) -> None:
-        """`workers` is how many jobs may be in flight."""
+    def __init__(
+        self,
+        study: Study,
+        workers: int,
+        options: RunnerOptions,
+        watch: Watch,
+        room: Callable[[], int] | None = None,
+    ) -> None:
+        """`workers` is how many jobs may be in flight; `room`, asked every few seconds, how many may be now."""
         super().__init__(metric="mixer_nas_step", mode="max")
         self._study, self._workers, self._watch = study, workers, watch
+        self._room, self._asked = room, time.monotonic()
         self._ends = None if options.timeout is None else time.monotonic() + options.timeout
         self._limit = options.trial_timeout
         self._jobs: dict[str, Job] = {}
@@ -90,7 +99,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return {"job": job_text(job), "timed": self._limit is not None}
 
     def tick(self) -> None:
-        """Between events: what waits for the database is tried again. Raises what ends the search at once."""
+        """Between events: what waits for the database is tried again, and the cluster may have grown.
+
+        Raises what ends the search at once.
+        """
+        if self._room is not None and time.monotonic() >= self._asked + ROOM_S:
+            self._workers, self._asked = self._room(), time.monotonic()
         try:
             self._study.flush()
         except NasError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from nas.jobs import Event, Job, Reported
+from nas.jobs import Event, Job, Lost, Reported
 from runners import logs
 from runners.evaluation import evaluate_job
 from runners.wire import EVENT, event_text, read_job
@@ -44,12 +44,18 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Say that the job has begun, where that is timed; after that, wait for the next event."""
+        """Say that the job has begun, where that is timed; after that, wait for the next event.
+
+        Raises: RuntimeError when the GPU failed: Tune then ends this actor, and the study tries the job again.
+        """
         if not self._begun:
             self._begun = True
             return {"mixer_nas_step": 0, "done": False}
         self._go.release()
         event = self._events.get()
+        if isinstance(event, Lost):
+            self._thread.join()
+            raise RuntimeError(event.reason)  # noqa: TRY004 - an event, no argument
         done = not isinstance(event, Reported)
         if done:
             self._thread.join()

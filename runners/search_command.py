@@ -28,6 +28,7 @@ from nas.store.database import storage_url
 from nas.store.trouble import redact
 from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
+from runners.gpu_share import GpuShare, gpu_share
 from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, starts
 from runners.progress import Watcher
 from runners.tables import save_picture
@@ -49,6 +50,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     setup = prepare(config)
     _check_beside(setup)
     gpus = gpu_share(setup)
+    if gpus.told:
+        err.print(gpus.told, highlight=False, soft_wrap=True)
     start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:
         from nas.export import check_target
@@ -109,9 +112,9 @@ def _exported(result: Result, training: Training, to: str, err: Console) -> Expo
     return None if chosen is None else export(chosen, training.data, Path(to), study=result.study, force=True)
 
 
-def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any]) -> Result:
+def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[Any]) -> Result:
     """`nas.search` as a configuration says it, with `gpus` for each trial, watched on `err`. Raises: NasError."""
-    config, device = setup.config, "cuda" if gpus else "cpu"
+    config = setup.config
     with Watcher(err, setup.study) as watch:
         return search(
             setup.space,
@@ -119,7 +122,7 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             objectives=config.objectives,
             costs=setup.costs,
             constraints=config.limits,
-            measure=latency_of(setup, device),
+            measure=latency_of(setup, gpus.here),
             scores=setup.scores,
             trials=config.trials,
             sampler=config.sampler,
@@ -127,7 +130,10 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             study=setup.study,
             runner=config.runner,
             workers=config.workers,
-            gpus_per_trial=gpus,
+            cpus_per_trial=config.cpus_per_trial,
+            gpus_per_trial=gpus.share,
+            trial_bytes=gpus.trial_bytes,
+            resources=config.resources,
             address=config.address,
             epochs=config.epoch_range,
             factor=config.factor,
@@ -135,7 +141,7 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
             seed=config.seed,
             timeout=config.timeout,
             trial_timeout=config.trial_timeout,
-            device=device,
+            device=gpus.device,
             checkpoints=config.checkpoints,
             start=start,
             settings=setup.settings,
@@ -145,14 +151,14 @@ def carry_out(setup: Setup, url: str, gpus: float, err: Console, start: list[Any
         )
 
 
-def _baseline(setup: Setup, url: str, gpus: float, err: Console) -> Comparison:
+def _baseline(setup: Setup, url: str, gpus: GpuShare, err: Console) -> Comparison:
     theirs = random_search(setup)
     err.print(f"random search with the same budget: study {theirs.study}", highlight=False, soft_wrap=True)
     carry_out(theirs, url, gpus, err, [])
     return compare(setup, url)
 
 
-def _published(setup: Setup, training: Training, url: str, gpus: float, err: Console) -> Result | None:
+def _published(setup: Setup, training: Training, url: str, gpus: GpuShare, err: Console) -> Result | None:
     """The published families, scaled down to the limits on known costs, trained in a study of their own alike."""
     limits = pricing_of(setup).limits
 
@@ -173,18 +179,6 @@ def _published(setup: Setup, training: Training, url: str, gpus: float, err: Con
     config = setup.config.model_copy(update=changes)
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config, scores=None)
     return carry_out(theirs, url, gpus, err, list(members.values()))
-
-
-def gpu_share(setup: Setup) -> float:
-    """The share of a GPU for each trial: as asked; else one where the built-in training finds one."""
-    config = setup.config
-    if config.gpus_per_trial is not None:
-        return config.gpus_per_trial
-    if setup.training is None or config.runner == "ray":
-        return 0.0
-    import torch
-
-    return 1.0 if torch.cuda.is_available() else 0.0
 
 
 @contextmanager

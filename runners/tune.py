@@ -5,11 +5,11 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 
 from ray import cloudpickle, tune
@@ -20,7 +20,7 @@ from nas.errors import InputError
 from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
-from runners.ray_cluster import ENVIRONMENT, check_nodes, cluster, environment, share
+from runners.ray_cluster import ENVIRONMENT, Resources, check_nodes, cluster, demand, environment, room
 from runners.ray_noise import noise
 from runners.ray_study import Causes, StudySearcher
 from runners.ray_worker import JobTrainable
@@ -58,12 +58,11 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     """
     with environment(ENVIRONMENT), noise(), cluster(options.address):
         check_nodes()
-        workers, cpus = share(options, study)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
-        searcher = StudySearcher(study, workers, options, watch)
+        workers, each = demand(options, study.plan.trials)
+        searcher = StudySearcher(study, workers, options, watch, room=partial(room, options, each))
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
             try:
-                _fit(study, evaluate, searcher, {"cpu": cpus, "gpu": options.gpus_per_trial}, scratch)
+                _fit(study, evaluate, searcher, each, scratch)
             except Exception:
                 if searcher.error is None:
                     raise
@@ -71,11 +70,11 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, resources: dict[str, float], scratch: str) -> None:
+def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, each: Resources, scratch: str) -> None:
     _send_by_value(evaluate)
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
     tuner = Tuner(
-        tune.with_resources(trainable, {name: amount for name, amount in resources.items() if amount}),
+        tune.with_resources(trainable, dict(each)),
         tune_config=TuneConfig(search_alg=searcher, scheduler=Causes(searcher), num_samples=-1, reuse_actors=True),
         run_config=RunConfig(
             storage_path=scratch,

@@ -28,7 +28,7 @@ class Unable:
 
 
 def work(pipe: Connection, threads: int) -> None:
-    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or the driver is gone."""
+    """The life of a worker: jobs from the pipe, events into it, until the pipe closes or driver or GPU are gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     os.setpgid(0, 0)  # what the evaluation starts is ended with it
     if sys.platform == "linux":
@@ -46,8 +46,8 @@ def work(pipe: Connection, threads: int) -> None:
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
         pipe.send(READY)
-        while True:
-            evaluate_job(space, evaluate, pipe.recv(), pipe.send)
+        while evaluate_job(space, evaluate, pipe.recv(), pipe.send):
+            pass
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

@@ -32,6 +32,38 @@ def slow_share(candidate, budget, report):
     return share_of_conv3(candidate, budget, report)
 
 
+def waits_for_company(candidate, budget, report):
+    """From the third trial on: until another one runs beside it, which it tells, but not for ever."""
+    here = Path(budget.checkpoint)
+    others = []
+    if int(here.name) >= 2:
+        (here / "running").touch()
+        ends = time.monotonic() + 100
+        while not others and time.monotonic() < ends:
+            time.sleep(0.1)
+            others = [other for other in here.parent.glob("*/running") if other.parent != here]
+    return {"accuracy": 0.5, "company": len(others)}
+
+
+def on_cuda(candidate, budget, report):
+    return {"accuracy": 0.5, "on_cuda": float(budget.device.startswith("cuda"))}
+
+
+def threads(candidate, budget, report):
+    import torch
+
+    return {"accuracy": 0.5, "threads": int(os.environ["OMP_NUM_THREADS"]), "torch": torch.get_num_threads()}
+
+
+def what_ray_gave(candidate, budget, report):
+    """What Ray counts as this worker's own."""
+    import ray
+
+    given = ray.get_runtime_context().get_assigned_resources()
+    tokens = {name: float(amount) for name, amount in given.items() if name in ("CPU", "GPU", "A100", "B200")}
+    return {"accuracy": 0.5, **tokens, "on_cuda": float(budget.device == "cuda")}
+
+
 def dies_once(candidate, budget, report):
     """Kills its worker at the first attempt of every third trial; the second finds the note."""
     note = Path(budget.checkpoint) / "note"
@@ -122,6 +154,22 @@ def segfaults_on_conv5(candidate, budget, report):
     if candidate["layer0"] == "conv5":
         ctypes.string_at(0)
     return share_of_conv3(candidate, budget, report)
+
+
+def loses_its_gpu_once(candidate, budget, report):
+    """With conv5 first, torch's error of a GPU whose context is dead, at the first attempt; leaves its pid."""
+    import torch
+
+    note = Path(budget.checkpoint) / "note"
+    if candidate["layer0"] == "conv5" and not note.exists():
+        note.write_text(str(os.getpid()))
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors ...")
+    first = float(note.read_text()) if note.exists() else 0.0
+    return {**share_of_conv3(candidate, budget, report), "pid": os.getpid(), "first_pid": first}
+
+
+def always_loses_its_gpu(candidate, budget, report):
+    raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
 
 
 def kills_itself(candidate, budget, report):

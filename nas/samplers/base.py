@@ -30,12 +30,14 @@ class Outcome:
         excesses: how far over each limit on what is measured it is (0 or less: within), in the order of those limits.
         fidelity: the share of the full budget that was spent, above 0 and up to 1.
         earlier: values of the objectives at lower fidelities on the way, by fidelity.
+        settled: whether the evaluation stopped there, at its end or at a rung; not so for what is still under way.
     """
 
     values: Sequence[float]
     excesses: Sequence[float] = ()
     fidelity: float = 1.0
     earlier: Mapping[float, Sequence[float]] = dataclasses.field(default_factory=dict)
+    settled: bool = True
 
 
 class Sampler(Protocol):
@@ -54,7 +56,7 @@ class Sampler(Protocol):
         """The proposal is not evaluated; `excesses` as in `Outcome` where they were measured without training."""
 
     def see(self, handle: int, outcome: Outcome) -> None:
-        """How far an accepted proposal has come; may be told often, or never."""
+        """How far an accepted proposal has come, or at which rung it is set aside; may be told often, or never."""
 
     def tell(self, handle: int, outcome: Outcome | None) -> None:
         """What came of an accepted proposal; None when it failed."""

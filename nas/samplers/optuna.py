@@ -8,6 +8,7 @@ the trial, 0 or less when kept. A sampler that proposes again and again what can
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 import warnings
@@ -27,6 +28,7 @@ from nas.samplers.base import Outcome, Proposal
 from nas.samplers.optuna_kinds import KINDS, check
 from nas.space import Genome, Space
 
+PRUNED = TrialState.PRUNED
 FIRST_GENERATION = {
     "NSGAIISampler:generation": 0,
     "NSGAIIISampler:generation": 0,
@@ -91,6 +93,8 @@ class OptunaSampler:
             )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._told, self._generation = 0, 0
+        self._prunes = name == "tpe" and len(objectives) == 1
+        self._early = set[int]()  # told what they came to at their first rung
         self._known: set[Genome] = set()
         self._refused: list[Genome] = []  # proposals since one was taken or something was told
         self._repeats, self._relatives = 0, 0  # of those, the known ones; how many of their relatives were tried
@@ -151,17 +155,38 @@ class OptunaSampler:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def see(self, handle: int, outcome: Outcome) -> None:
-        """Nothing: Optuna's samplers take partial values for final ones."""
+        """What has stopped at a rung.
+
+        TPE takes it, with one objective, for what it is. The others would take it for the end: they are told the value
+        of every trial at its first rung, and of no later one.
+        """
+        if not outcome.settled or outcome.fidelity == 1:
+            return
+        if self._prunes:
+            step = _step(outcome.fidelity)
+            self._storage.set_trial_intermediate_value(self._trial_id(handle), step, float(outcome.values[0]))
+        elif handle not in self._early:
+            self._finish(handle, outcome)
+            self._early.add(handle)
 
     def tell(self, handle: int, outcome: Outcome | None) -> None:
-        """Pass on the values, or the failure; one that was stopped early counts as that."""
+        """Pass on the values, or the failure; for TPE what was stopped early is pruned."""
         self._go_on()
-        if outcome is None or outcome.fidelity < 1:
+        if handle in self._early:
+            self._early.remove(handle)
+        elif outcome is None or (outcome.fidelity < 1 and not self._prunes):
             self._study.tell(handle, state=TrialState.FAIL)
-        else:
-            _constrain(self._storage.get_trial(self._trial_id(handle)), outcome)
-            self._study.tell(handle, list(outcome.values))
+        elif outcome.fidelity < 1:
+            self.see(handle, outcome)
+            self._study.tell(handle, state=PRUNED)
             self._told += 1
+        else:
+            self._finish(handle, outcome)
+
+    def _finish(self, handle: int, outcome: Outcome) -> None:
+        _constrain(self._storage.get_trial(self._trial_id(handle)), outcome)
+        self._study.tell(handle, list(outcome.values))
+        self._told += 1
 
     def add(self, genome: Genome) -> int:
         """A running trial with these parameters; for NSGA a member of the generation under way."""
@@ -178,10 +203,14 @@ class OptunaSampler:
 
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Complete or failed from the start: for NSGA the first generation, for CMA-ES what its first steps follow."""
-        for genome, outcome in ended:
-            told = outcome is not None and outcome.fidelity == 1
-            self._insert(genome, TrialState.COMPLETE if told else TrialState.FAIL, outcome if told else None)
-            self._told += told
+        pairs = list(ended)
+        rungs = [outcome.fidelity for _, outcome in pairs if outcome is not None and outcome.fidelity < 1]
+        for genome, outcome in pairs:
+            if outcome is not None and rungs and not self._prunes:
+                values = outcome.earlier.get(min(rungs), outcome.values)
+                outcome = dataclasses.replace(outcome, values=values, fidelity=1.0)  # noqa: PLW2901
+            self._insert(genome, _state(outcome), outcome)
+            self._told += outcome is not None
         if self.name == "cmaes":
             complete = (TrialState.COMPLETE,)
             with _quiet():
@@ -192,24 +221,36 @@ class OptunaSampler:
         """Give Optuna a trial as it is; returns its number."""
         self._known.add(genome)
         filled = self._space.fill(genome, self._rng)
+        steps = {_step(outcome.fidelity): float(outcome.values[0])} if outcome is not None and state is PRUNED else {}
         now = datetime.datetime.now()  # noqa: DTZ005 - naive as Optuna's own
         trial = FrozenTrial(
             number=-1,
             trial_id=-1,
             state=state,
             value=None,
-            values=None if outcome is None else [float(value) for value in outcome.values],
+            values=None if outcome is None else [float(value) for value in outcome.values],  # pruned: of the last step
             datetime_start=now,
             datetime_complete=now if state.is_finished() else None,
             params={gene.path: option for gene, option in zip(self._space.genes, filled, strict=True)},
             distributions=self._distributions,
             user_attrs={},
             system_attrs=dict(FIRST_GENERATION) if state.is_finished() else {},
-            intermediate_values={},
+            intermediate_values=steps,
         )
         if outcome is not None:
             _constrain(trial, outcome)
         return self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, trial))
+
+
+def _state(outcome: Outcome | None) -> TrialState:
+    if outcome is None:
+        return TrialState.FAIL
+    return TrialState.COMPLETE if outcome.fidelity == 1 else PRUNED
+
+
+def _step(fidelity: float) -> int:
+    """Thousandths of the full budget."""
+    return round(1000 * fidelity)
 
 
 def _distribution(options: int, ordered: bool) -> BaseDistribution:  # noqa: FBT001

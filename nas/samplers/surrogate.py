@@ -17,12 +17,11 @@ from nas.feasible import Pricing, Scores
 from nas.objectives import Objective, front
 from nas.samplers.base import Outcome, Proposal
 from nas.samplers.candidates import Candidate, Candidates
-from nas.samplers.evidence import Evidence
+from nas.samplers.evidence import ENOUGH, Evidence
 from nas.samplers.prescreen import Prescreen
 from nas.samplers.rating import Rating
 from nas.space import Genome
 
-STARTUP = 10  # results before anything is modelled
 FRESH = 200  # candidates made for a proposal
 GLOBAL = 0.5  # share of them from anywhere
 PARENTS = 12  # of the front and the best behind it, and as many of the most promising
@@ -59,7 +58,7 @@ class SurrogateSampler:
     def ask(self) -> Proposal:
         """Labelled "spread" while there is too little to model. Raises: SpaceError when nothing legal is found."""
         self._candidates.survey()
-        if self._rating.modelled and len(self._evidence.results) < STARTUP:
+        if self._rating.modelled and len(self._evidence.results) < ENOUGH:
             return Proposal(self._spread(), "spread")
         parents = [*self._parents(), *self._promising]
         children = round((1 - GLOBAL) * FRESH) if parents else 0
@@ -68,14 +67,15 @@ class SurrogateSampler:
         reserve = list(self._candidates.reserve.values())
         if not reserve:
             return Proposal(self._candidates.draw(), "random")
-        gains = self._rating.gains(reserve, list(self._running.values()))
+        running = self._evidence.open(self._running)
+        gains = self._rating.gains(reserve, running)
         order = np.argsort(-gains, kind="stable")
         best = [reserve[int(index)] for index in order[:PARENTS]]
         self._promising = [candidate.genome for candidate in best]
         self._candidates.cut([reserve[int(index)].genome for index in order])
         chosen = best[0]
         if self._prescreen is not None:
-            chosen = self._prescreen.best(best[:SHORT], self._evidence, list(self._running.values()))
+            chosen = self._prescreen.best(best[:SHORT], self._evidence, running)
         return Proposal(chosen.genome, "surrogate")
 
     def accept(self, proposal: Proposal, genome: Genome) -> int:  # noqa: ARG002 - the signature is the contract's
@@ -123,7 +123,7 @@ class SurrogateSampler:
             return self._candidates.draw()
         columns = self._candidates.columns
         costs = np.array([candidate.row[columns.counts : columns.costs].sum() for candidate in reserve])
-        share = _halton(len(self._evidence.results) + len(self._running))
+        share = _halton(self._next)
         order = np.argsort(costs, kind="stable")
         return reserve[int(order[int(share * len(order))])].genome
 

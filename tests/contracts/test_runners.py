@@ -174,6 +174,32 @@ def test_more_workers_work_at_the_same_time_and_stay_warm(layers, runner_with_wo
     assert all(trial.metrics["threads"] >= 1 for trial in result.trials)
 
 
+def test_cores_for_each_trial_are_the_threads_of_its_worker_and_bound_the_workers(layers, tmp_path, monkeypatch):
+    from runners import local
+
+    monkeypatch.setattr(local, "cores", lambda: 4)
+
+    result = run(layers, "local", tmp_path, evaluations.threads, trials=3, workers=None, cpus_per_trial=2)
+
+    assert {(trial.metrics["threads"], trial.metrics["torch"]) for trial in result.trials} == {(2.0, 2.0)}
+    with pytest.raises(InputError, match=r"3 workers with 2 core\(s\) each do not fit this machine: at most 2 do"):
+        run(layers, "local", tmp_path, workers=3, cpus_per_trial=2)
+    with pytest.raises(InputError, match=r"--cpus-per-trial 5: this machine has 4 core\(s\)"):
+        run(layers, "local", tmp_path, workers=None, cpus_per_trial=5)
+
+
+@pytest.mark.parametrize("runner", ["inline", "local"])
+def test_resources_of_a_cluster_are_refused_without_one(layers, runner, tmp_path):
+    with pytest.raises(InputError, match=r"--resources A100: only the nodes of a Ray cluster have such"):
+        run(layers, runner, tmp_path, resources={"A100": 1})
+
+
+@pytest.mark.parametrize("cpus", [0.0, -1.0, float("nan")])
+def test_no_cores_for_a_trial_are_refused(layers, runner_with_workers, tmp_path, cpus):
+    with pytest.raises(InputError, match=r"--cpus-per-trial .*: more than 0 is needed"):
+        run(layers, runner_with_workers, tmp_path, cpus_per_trial=cpus)
+
+
 def test_workers_never_see_the_database_url(layers, tmp_path, monkeypatch):
     monkeypatch.setenv("NAS_STORAGE", f"sqlite:///{tmp_path}/nas.db")
 
@@ -190,6 +216,24 @@ def test_gpus_asked_for_on_a_machine_without_are_refused(layers, runner_with_wor
 
     with pytest.raises(InputError, match=r"--gpus-per-trial 0\.5: this (machine|Ray cluster) has 0 GPU"):
         run(layers, runner_with_workers, tmp_path, gpus_per_trial=0.5)
+
+
+def test_gpus_shared_by_memory_need_a_gpu(layers, runner_with_workers, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+
+    with pytest.raises(InputError, match=r"--gpus-per-trial auto: this (machine|Ray cluster) has no GPU"):
+        run(layers, runner_with_workers, tmp_path, gpus_per_trial=None, trial_bytes=10**9)
+
+
+def test_gpus_that_are_not_spoken_of_are_taken_where_there_are_some(layers, runner_with_workers, tmp_path):
+    import torch
+
+    result = run(layers, runner_with_workers, tmp_path, evaluations.on_cuda, trials=1, gpus_per_trial=None)
+
+    assert result.trials[0].metrics["on_cuda"] == float(torch.cuda.is_available())
 
 
 def test_a_local_function_cannot_be_sent_to_processes_and_the_error_names_the_way_out(layers, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from conftest import require
 
 from nas import search
+from nas.errors import InputError, NasError
 from nas.store.reading import read_study
 from nas.trial import State
 
@@ -52,8 +53,8 @@ def gone(pid, within=3.0):
     return True
 
 
-def test_an_evaluation_out_of_memory_fails_with_that_reason_and_its_worker_goes_on(tmp_path):
-    result = run(tmp_path, evaluations.takes_much_memory, trials=9, workers=1)
+def test_an_evaluation_out_of_memory_fails_with_that_reason_and_its_worker_goes_on(runner, tmp_path):
+    result = run(tmp_path, evaluations.takes_much_memory, runner, trials=9, workers=1)
 
     first = {trial.number: trial.candidate["layer0"] for trial in result.trials}
     assert set(first.values()) == {"skip", "conv3", "conv5"}
@@ -85,6 +86,33 @@ def test_a_candidate_that_crashes_every_worker_fails_after_three_and_the_others_
     how = "its worker ended (signal SIGSEGV)" if runner == "local" else "Worker unexpectedly exits"
     assert all(how in trial.reason for trial in poison)
     assert {trial.state for trial in result.trials if trial not in poison} == {State.COMPLETE}
+
+
+def test_a_trial_whose_gpu_fails_is_tried_again_in_a_fresh_process_and_the_others_are_unhurt(runner, tmp_path):
+    result = run(tmp_path, evaluations.loses_its_gpu_once, runner, trials=5, workers=2)
+
+    hit = [trial for trial in result.trials if trial.candidate["layer0"] == "conv5"]
+    assert len(hit) >= 1
+    assert {trial.state for trial in result.trials} == {State.COMPLETE}
+    assert [trial.attempt for trial in result.trials] == [2 if trial in hit else 1 for trial in result.trials]
+    assert len({trial.metrics["first_pid"] for trial in hit}) == len(hit)  # no process was hit twice
+    assert all(trial.metrics["first_pid"] != trial.metrics["pid"] for trial in hit)
+
+
+def test_a_gpu_that_fails_one_trial_after_the_other_stops_the_search_before_the_queue_is_spent(tmp_path):
+    with pytest.raises(
+        InputError, match=r"failed 3 trials in a row, and no other is left: device error: CUDA error: unc"
+    ):
+        run(tmp_path, evaluations.always_loses_its_gpu, trials=9, workers=1)
+
+    trials = read_study(f"sqlite:///{tmp_path}/nas.db", "s").trials
+    assert [trial.state for trial in trials] == [State.FAIL, State.FAIL, State.RUNNING]
+    assert all(trial.reason.startswith("lost 3 times: device error: ") for trial in trials[:2])
+
+
+def test_an_inline_search_whose_process_has_lost_its_gpu_ends_and_says_how_to_go_on(tmp_path):
+    with pytest.raises(NasError, match=r"device error: CUDA error: unc.*: this process cannot go on, the same command"):
+        run(tmp_path, evaluations.always_loses_its_gpu, "inline", trials=9, workers=1)
 
 
 @pytest.mark.parametrize("evaluate", [evaluations.spins, evaluations.hangs_with_a_child])

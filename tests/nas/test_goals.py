@@ -70,7 +70,8 @@ def test_an_outcome_of_what_runs_or_was_stopped_is_of_its_last_step_with_its_sha
 
     for state in (State.RUNNING, State.PRUNED):
         told = goals.outcome(trial(state, {"macs": 7.0}, curve))
-        assert told == Outcome([0.5, 7.0], [-0.5], 0.5, {0.25: [0.2, 7.0]})
+        settled = state is State.PRUNED
+        assert told == Outcome([0.5, 7.0], [-0.5], 0.5, {0.25: [0.2, 7.0]}, settled)
 
 
 def test_of_an_objective_that_only_some_steps_report_nothing_is_told_for_the_others():

@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -125,6 +128,143 @@ def test_running_out_of_memory_is_named(network, digits, tmp_path, monkeypatch, 
 
     with pytest.raises(OutOfMemory, match="out of memory: "):
         TrainAndValidate(digits, Recipe(epochs=1))(network, budget(tmp_path, 1), silent)
+
+
+LARGEST = 8  # images that "fit" into the memory of the networks of `short_of_memory`
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch):
+    """Networks that take too much memory, and get torch's own error for it, in training with more than LARGEST images."""
+    from nas.model import build
+
+    seen = []
+
+    def takes(model, inputs):
+        seen.append(len(inputs[0]))
+        if model.training and len(inputs[0]) > LARGEST:
+            torch.empty(2**60)
+
+    def build_hungry(*arguments, **options):
+        model = build(*arguments, **options)
+        model.register_forward_pre_hook(takes)
+        return model
+
+    monkeypatch.setattr("nas.training.build", build_hungry)
+    return seen
+
+
+def trained(network, digits, folder, recipe, stop=2, start=0):
+    """Its metrics without the seconds, and its weights."""
+    metrics = TrainAndValidate(digits, recipe)(network, budget(folder, stop, start), silent)
+    return {**metrics, "epoch_seconds": 0}, checkpoint.load(folder)["average"]
+
+
+def test_out_of_memory_goes_on_in_halves_to_nearly_the_same_weights_and_says_so(
+    network, digits, tmp_path, short_of_memory, monkeypatch
+):
+    layered = dataclasses.replace(network, stages=tuple(_without_batch_norm(stage) for stage in network.stages))
+    recipe = Recipe(epochs=2, batch_size=16, subset=0.2)
+
+    halves, weights = trained(layered, digits, tmp_path / "halves", recipe)
+
+    assert halves["batch_split"] == 2
+    assert short_of_memory[:3] == [16, 8, 8]
+    monkeypatch.undo()
+    whole, expected = trained(layered, digits, tmp_path / "whole", recipe)
+    assert "batch_split" not in whole
+    assert halves["accuracy"] == pytest.approx(whole["accuracy"], abs=0.02)
+    assert halves["train_loss"] == pytest.approx(whole["train_loss"], rel=1e-3)
+    for name, weight in expected.items():
+        assert torch.allclose(weights[name].float(), weight.float(), atol=1e-2), name
+
+
+def _without_batch_norm(stage):
+    return dataclasses.replace(stage, blocks=tuple(dataclasses.replace(block, norm="layer") for block in stage.blocks))
+
+
+def test_out_of_memory_in_a_later_epoch_begins_that_epoch_again_and_resumes_in_halves(
+    network, digits, tmp_path, short_of_memory, monkeypatch
+):
+    recipe = Recipe(epochs=3, batch_size=16, subset=0.2)
+    with monkeypatch.context() as roomy:
+        roomy.setattr(sys.modules[__name__], "LARGEST", 16)
+        trained(network, digits, tmp_path, recipe, stop=1)
+    first = len(short_of_memory)
+    curve = {}
+
+    TrainAndValidate(digits, recipe)(
+        network, budget(tmp_path, 2, 1), lambda step, metrics: curve.update({step: metrics})
+    )
+    second = len(short_of_memory)
+    TrainAndValidate(digits, recipe)(
+        network, budget(tmp_path, 3, 2), lambda step, metrics: curve.update({step: metrics})
+    )
+
+    assert list(curve) == [2, 3]
+    assert short_of_memory[first] == 16
+    assert short_of_memory[second] == 8  # at once
+    assert all(metrics["batch_split"] == 2 for metrics in curve.values())
+
+
+def test_out_of_memory_in_halves_too_fails_and_says_what_was_tried(network, digits, tmp_path, short_of_memory):
+    with pytest.raises(OutOfMemory, match=r"out of memory: .*allocate memory.*\(batches of 32 images in 2 part\(s\)\)"):
+        trained(network, digits, tmp_path, Recipe(epochs=1, batch_size=32))
+
+    assert short_of_memory == [32, 16]
+
+
+SHORTAGE = """
+import os, resource, sys
+import torch
+from nas.architecture import Architecture, Block, Embedding, Stage
+from nas.data import load
+from nas.jobs import Budget
+from nas.mixers import DepthwiseConv
+from nas.recipe import Recipe
+from nas.training import TrainAndValidate
+
+torch.set_num_threads(1)
+block = Block(mixer=DepthwiseConv())
+stage = Stage(embedding=Embedding(kernel=3, stride=1, padding=1), width=96, blocks=(block,) * 4)
+network, data = Architecture(resolution=8, stages=(stage,)), load("digits")
+train = TrainAndValidate(data, Recipe(epochs=1, batch_size=512, subset=0.4))
+train(network, Budget(0, 1, 0, "cpu", sys.argv[1] + "/roomy"), lambda step, metrics: None)
+def status(key):
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith(key))
+torch.ones(1)
+spent = status("VmPeak") - status("VmSize")
+resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + int(float(sys.argv[2]) * spent), -1))
+try:
+    metrics = train(network, Budget(0, 1, 0, "cpu", sys.argv[1] + "/short"), lambda step, metrics: None)
+except Exception as error:
+    print(type(error).__name__, error)
+else:
+    print("batch_split", metrics.get("batch_split"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("share", "told"), [(0.75, "batch_split 2.0"), (0.2, "OutOfMemory out of memory: ")])
+def test_a_real_shortage_of_memory_is_met_with_halves_and_told_where_they_do_not_fit(tmp_path, share, told):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", SHORTAGE, str(tmp_path), str(share)],
+        env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+    assert done.stdout.startswith(told), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_out_of_memory_on_a_gpu_is_torchs_own_error_and_is_named():
+    from nas.shortage import out_of_memory
+
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        torch.empty(10**12, device="cuda")
+
+    assert out_of_memory(raised.value).startswith("out of memory: CUDA out of memory")
 
 
 def test_a_missing_checkpoint_is_refused_and_a_torn_one_named(network, digits, tmp_path):

@@ -43,13 +43,13 @@ def begun(evidence):
 def test_beginnings_say_nothing_until_enough_trainings_are_known_at_both_ends():
     for count, expected in ((PAIRS - 1, 0), (PAIRS, PAIRS + 1)):
         evidence = with_pairs(count)
-        evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25))
+        evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25, settled=False))
         assert len(begun(evidence)[0]) == expected
 
 
 def test_beginnings_come_with_their_fidelity_and_on_the_scale_of_the_ends():
     evidence = with_pairs(8, early=lambda final: 0.5 * final - 0.1)
-    evidence.see(99, candidate(19), Outcome([0.2], fidelity=0.25))
+    evidence.see(99, candidate(19), Outcome([0.2], fidelity=0.25, settled=False))
 
     shares, losses = begun(evidence)
 
@@ -62,14 +62,14 @@ def test_beginnings_come_with_their_fidelity_and_on_the_scale_of_the_ends():
 @pytest.mark.filterwarnings("error::RuntimeWarning", "error::sklearn.exceptions.ConvergenceWarning")
 def test_a_share_that_says_nothing_of_the_end_or_the_contrary_is_not_believed(early):
     evidence = with_pairs(8, early=early)
-    evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25))
+    evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25, settled=False))
 
     assert len(begun(evidence)[0]) == 0
 
 
 def test_beginnings_at_another_share_than_those_of_the_ends_are_not_believed():
     evidence = with_pairs(8)
-    evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.5))
+    evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.5, settled=False))
 
     assert len(begun(evidence)[0]) == 0
 
@@ -77,7 +77,7 @@ def test_beginnings_at_another_share_than_those_of_the_ends_are_not_believed():
 def test_the_end_takes_the_place_of_the_beginning_and_a_failure_takes_it_away():
     for outcome in (Outcome([0.7]), None):
         evidence = with_pairs(8)
-        evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25))
+        evidence.see(99, candidate(19), Outcome([0.3], fidelity=0.25, settled=False))
         evidence.end(99, candidate(19), outcome)
         assert len(begun(evidence)[0]) == 0
         assert len(evidence.results) == 8 + (outcome is not None)
@@ -94,7 +94,7 @@ def test_what_was_stopped_early_stays_a_beginning_and_is_no_result():
 def test_of_many_beginnings_the_latest_count():
     evidence = with_pairs(8)
     for handle in range(3 * BEGUN):
-        evidence.see(100 + handle, candidate(handle % 20), Outcome([handle / 1000], fidelity=0.25))
+        evidence.see(100 + handle, candidate(handle % 20), Outcome([handle / 1000], fidelity=0.25, settled=False))
 
     losses = begun(evidence)[1]
 
@@ -106,7 +106,7 @@ def test_of_many_beginnings_the_latest_count():
 def test_a_value_that_is_no_number_is_no_result_and_no_beginning(bad):
     evidence = with_pairs(8)
     evidence.end(50, candidate(15), Outcome([bad], [1.0]))
-    evidence.see(51, candidate(16), Outcome([bad], fidelity=0.25))
+    evidence.see(51, candidate(16), Outcome([bad], fidelity=0.25, settled=False))
 
     assert len(evidence.results) == 8
     assert begun(evidence)[0].size == 0
@@ -117,7 +117,7 @@ def test_a_value_that_is_no_number_is_no_result_and_no_beginning(bad):
 def test_a_reported_value_that_is_no_number_spoils_nothing(bad):
     evidence = with_pairs(8)
     evidence.end(50, candidate(15), Outcome([0.6], earlier={0.25: [bad]}))
-    evidence.see(51, candidate(16), Outcome([0.3], fidelity=0.25))
+    evidence.see(51, candidate(16), Outcome([0.3], fidelity=0.25, settled=False))
 
     data = evidence.objective(0, row)
 
@@ -190,3 +190,73 @@ def test_of_many_excesses_those_nearest_to_the_limit_stay():
     assert len(found) == MOST
     assert sorted(found)[:21] == [float(index - 20) for index in range(21)]
     assert (found == MOST + 29).sum() == 0
+
+
+# -- rungs -------------------------------------------------------------------------------------------------------------
+
+
+def climbed(counts, early=lambda number: number / 20):
+    """Evidence of 20 candidates of which `counts[share]` were set aside at a share or ended there."""
+    evidence, handle = Evidence(np.array([1.0])), 0
+    for share, count in counts.items():
+        for _ in range(count):
+            way = {lower: [early(handle) * lower] for lower in (1 / 9, 1 / 3) if lower < share}
+            outcome = Outcome([early(handle) * share], fidelity=share, earlier=way)
+            evidence.end(handle, candidate(handle), outcome)
+            handle += 1
+    return evidence
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "results"),
+    [
+        ({1 / 9: 9}, 1.0, 0),
+        ({1 / 9: 10}, 1 / 9, 10),
+        ({1 / 9: 8, 1 / 3: 5, 1.0: 2}, 1 / 9, 15),
+        ({1 / 9: 5, 1 / 3: 8, 1.0: 2}, 1 / 3, 10),
+        ({1 / 9: 5, 1 / 3: 4, 1.0: 10}, 1.0, 10),
+    ],
+)
+def test_results_are_those_of_the_highest_rung_that_enough_have_reached(counts, share, results):
+    evidence = climbed(counts)
+
+    assert evidence.share == share
+    assert len(evidence.results) == results
+    assert len(evidence.losses()) == results == len(evidence.feasible)
+
+
+def test_a_step_that_nobody_stops_at_is_no_rung():
+    evidence = Evidence(np.array([1.0]))
+    for handle in range(15):
+        evidence.see(handle, candidate(handle), Outcome([0.5], fidelity=0.1, settled=False))
+
+    assert evidence.share == 1.0
+    assert evidence.results == []
+
+
+def test_who_is_set_aside_is_a_result_of_its_rung_and_not_open_any_more():
+    evidence = climbed({1 / 9: 10})
+    evidence.see(50, candidate(15), Outcome([0.4], fidelity=1 / 9))
+    running = {50: candidate(15), 51: candidate(16)}
+
+    assert len(evidence.results) == 11
+    assert [each.genome for each in evidence.open(running)] == [candidate(16).genome]
+
+
+def test_below_the_rung_that_is_learnt_from_values_are_brought_to_its_scale_with_their_share_of_it():
+    evidence = climbed({1 / 9: 6, 1 / 3: 10})
+
+    data = evidence.objective(0, row)
+
+    below = data.rows[:, -1] < 1
+    assert data.rows[below][:, -1] == pytest.approx(1 / 3)
+    assert below.sum() == 6 + 10
+    assert data.losses[below][:6] == pytest.approx([number / 20 / 3 for number in range(6)])
+
+
+def test_a_failure_at_a_later_rung_takes_the_earlier_values_away():
+    evidence = climbed({1 / 9: 11})
+
+    evidence.end(0, candidate(0), None)
+
+    assert len(evidence.results) == 10

@@ -8,7 +8,8 @@ import pytest
 from surrogates import LAYERS, accuracy, results, sampler_of, searched, taken, told
 
 from nas.samplers import Outcome
-from nas.samplers.surrogate import SHORT, STARTUP
+from nas.samplers.evidence import ENOUGH as STARTUP
+from nas.samplers.surrogate import SHORT
 
 
 def noisy(value):

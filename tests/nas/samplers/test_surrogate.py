@@ -13,7 +13,7 @@ from nas import Space, int_range, one_of
 from nas.hypervolume import hypervolume
 from nas.objectives import limits_from
 from nas.samplers import Outcome
-from nas.samplers.surrogate import STARTUP
+from nas.samplers.evidence import ENOUGH as STARTUP
 
 TWO = ("accuracy:max", "macs:min")
 
