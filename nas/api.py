@@ -126,6 +126,8 @@ def search(
     epochs: tuple[int, int] = (1, 1),
     factor: int = 3,
     brackets: int = 1,
+    rung_subset: float = 1.0,
+    rung_scale: float = 1.0,
     seed: int = 0,
     timeout: float | None = None,
     trial_timeout: float | None = None,
@@ -169,6 +171,9 @@ def search(
             is evaluated from `budget.start` to `budget.stop`, set aside, and goes on when it is among the best.
         factor: one in so many trials of a rung goes on.
         brackets: how many ladders of rungs, see `nas.fidelity.Rungs`.
+        rung_subset: share of the training images at the first rung, rising to 1 at the full budget; an `evaluate` of
+            one's own finds it in `budget.share`.
+        rung_scale: the same for the side of the images, in `budget.scale`.
         seed: of the sampler and the candidates; "inline" or one worker repeats exactly.
         device: given to `evaluate` in its budget.
         checkpoints: directory for what evaluations keep; one directory a study, one a trial below it.
@@ -193,7 +198,7 @@ def search(
     limits = limits_from(constraints)
     if trials < 1:
         raise InputError(f"trials {trials}: at least 1 is needed")
-    rungs = Rungs(*epochs, factor, brackets)
+    rungs = Rungs(*epochs, factor, brackets, rung_subset, rung_scale)
     if not NAME.fullmatch(study):
         raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     carrier = _runner(runner)
@@ -226,7 +231,9 @@ def search(
             from nas.store.opening import open_study
 
             root = Path(checkpoints).absolute() / study
-            told = digest(_told(protocol)) if protocol is not None else ""
+            # trainings that began with less come to other metrics, and by other rungs to others still
+            lesser = {"rungs": [*rungs.levels, facts["rungs"]]} if _smaller(rungs) else {}
+            told = digest(_told({**protocol, **lesser})) if protocol is not None else ""
             store = open_study(storage, study, facts, space, goals, protocol=told, measured_on=where)
         with _closing(store):
             plan = Plan(trials=trials, rungs=rungs, seed=seed, device=device, checkpoints=root)
@@ -267,12 +274,18 @@ def _facts(
     ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)]}
     ours["epochs"] = rungs.smallest, rungs.full
     if len(rungs.levels) > 1:
-        ours["rungs"] = {"factor": rungs.factor, "brackets": rungs.brackets}
+        ours["rungs"] = {"factor": rungs.factor, "brackets": rungs.brackets, **_smaller(rungs)}
     if measured_on:  # on another device it is another number
         ours["measured_on"] = measured_on
     if taken := sorted(ours.keys() & settings.keys()):
         raise InputError(f"settings: {', '.join(taken)} are said by arguments of their own")
     return _told({**settings, **ours})
+
+
+def _smaller(rungs: Rungs) -> dict[str, float]:
+    """Of what the rungs below the full budget have less, apart from epochs."""
+    firsts = {"rung_subset": rungs.share, "rung_scale": rungs.scale}
+    return {name: first for name, first in firsts.items() if first < 1}
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, Any]:

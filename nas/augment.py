@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from nas.data import ImageData
 
@@ -14,18 +15,22 @@ class Preprocess(nn.Module):
     Augmentation draws from torch's global generator, so that a seed per epoch repeats it.
     """
 
-    def __init__(self, data: ImageData, augment: str) -> None:
+    def __init__(self, data: ImageData, augment: str, side: int | None = None) -> None:
+        """`side` in pixels, at most that of the data and without it just that; larger images are made smaller."""
         super().__init__()
         self.mean: Tensor
         self.std: Tensor
         shape = (1, data.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(data.mean).mul(255).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(data.std).mul(255).view(shape), persistent=False)
-        self.augment = _augmentation(augment, data.resolution, data.channels)
+        self.side = side or data.resolution
+        self.augment = _augmentation(augment, self.side, data.channels)
 
     def forward(self, images_BHWC: Tensor) -> Tensor:
         """BHWC bytes to BCHW floats, channels last in memory."""
         x_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
+        if self.side < x_BCHW.shape[-1]:
+            x_BCHW = interpolate(x_BCHW, size=(self.side, self.side), mode="bilinear", antialias=True)
         if self.training and self.augment is not None:
             x_BCHW = self.augment(x_BCHW)
         return ((x_BCHW - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

@@ -40,6 +40,8 @@ class SearchConfig(BaseModel):
     epochs: str = "1:10"
     factor: int = 3
     brackets: int = 1
+    rung_subset: float = Field(default=1.0, gt=0, le=1)
+    rung_resolution: int | None = Field(default=None, ge=4, le=1024)
     sampler: str = "auto"
     runner: str = "local"
     workers: int | None = Field(default=None, ge=1)
@@ -110,13 +112,31 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _climbable(self) -> Self:
-        _ = self.rungs
+        if self.rung_resolution is not None and len(self.rungs.levels) == 1:
+            raise InputError(
+                f"rung_resolution {self.rung_resolution}: there are no rungs to rise on; epochs MIN:MAX make some"
+            )
         return self
 
     @property
     def rungs(self) -> Rungs:
-        """Of its budgets. Raises: InputError."""
-        return Rungs(*self.epoch_range, self.factor, self.brackets)
+        """Of its budgets, as far as they are known without the data. Raises: InputError."""
+        return Rungs(*self.epoch_range, self.factor, self.brackets, self.rung_subset)
+
+    def rung_scale(self, full: int) -> float:
+        """Side of the images at the first rung relative to the full one, in pixels. Raises: InputError."""
+        if self.rung_resolution is None:
+            return 1.0
+        if self.rung_resolution >= full:
+            raise InputError(
+                f"rung_resolution {self.rung_resolution}: less than the {full} pixels of the full budget is expected"
+            )
+        return self.rung_resolution / full
+
+    @property
+    def at_once(self) -> dict[str, Any]:
+        """The changes by which every trial gets the full budget at once."""
+        return {"epochs": str(self.rungs.full), "brackets": 1, "rung_subset": 1.0, "rung_resolution": None}
 
     @property
     def epoch_range(self) -> tuple[int, int]:

@@ -2,9 +2,9 @@
 
 A trial trains to a rung, is set aside, and goes on when it is among the best of the trials that reached that rung. This
 is ASHA in its promoting form (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020), in several
-brackets as in Hyperband (Li et al., JMLR 2018); of several objectives the non-dominated rank counts and then the
-distance from those that went on already (in the spirit of MO-ASHA, Schmucker et al. 2021). Nothing here knows who runs
-the trials.
+brackets as in Hyperband (Li et al., JMLR 2018); of several objectives the non-dominated rank counts and then what one
+adds to the hypervolume of those that went on already (in the place of the spread in MO-ASHA, Schmucker et al. 2021).
+Nothing here knows who runs the trials.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from nas.errors import InputError
+from nas.hypervolume import hypervolume
 from nas.objectives import nondominated_ranks
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+MARGIN = 0.1  # by which the reference point of a hypervolume is worse than the worst, in units of the range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +33,16 @@ class Rungs:
         smallest, full: epochs of the first rung and of the last.
         factor: of the trials of a rung one in so many goes on; about the ratio of one rung's epochs to the last one's.
         brackets: how many ladders there are: the first begins at the first rung, the second at the second, ...
+        share: of the training images, at the first rung. scale: side of the images there, relative to the full one.
+            Both rise from rung to rung by a constant ratio, to 1 at the full budget.
     """
 
     smallest: int
     full: int
     factor: int = 3
     brackets: int = 1
+    share: float = 1.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises: InputError."""
@@ -49,6 +55,11 @@ class Rungs:
             raise InputError(
                 f"brackets {self.brackets}: 1 to {len(self.levels)} are possible with rungs at {rungs} epochs"
             )
+        for what, first in (("rung subset", self.share), ("rung scale", self.scale)):
+            if not 0 < first <= 1:
+                raise InputError(f"{what} {first:g}: a share of the full one, above 0 and up to 1, is possible")
+            if first < 1 and len(self.levels) == 1:
+                raise InputError(f"{what} {first:g}: there are no rungs to rise on; epochs MIN:MAX make some")
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
@@ -62,6 +73,17 @@ class Rungs:
     def held(self) -> int:
         """Epochs of the last rung but one, 1 where there is none: so long no training may know of its end."""
         return self.levels[-2] if len(self.levels) > 1 else 1
+
+    def share_at(self, level: int) -> float:
+        """Of the training images, on the way to a rung."""
+        return self._rising(self.share, level)
+
+    def scale_at(self, level: int) -> float:
+        """Side of the images relative to the full one, on the way to a rung."""
+        return self._rising(self.scale, level)
+
+    def _rising(self, first: float, level: int) -> float:
+        return first ** (1 - self.levels.index(level) / max(1, len(self.levels) - 1)) if first < 1 else 1.0
 
     def bracket(self, number: int) -> int:
         """Which ladder a trial climbs: a function of its number, in the shares of Hyperband."""
@@ -117,6 +139,7 @@ class Ladder:
     def __init__(self, rungs: Rungs) -> None:
         self.rungs = rungs
         self._standings: dict[tuple[int, int], list[Standing]] = {}  # sorted, by bracket and rung
+        self._grouped: dict[tuple[int, int], list[list[Standing]]] = {}  # of several objectives; until one more stands
         self._towards: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
 
@@ -158,6 +181,7 @@ class Ladder:
         """What a trial came to at a rung, wherever it is now; said once."""
         row = self._standings.setdefault((self.rungs.bracket(number), level), [])
         bisect.insort(row, Standing(excess, tuple(losses), number))
+        self._grouped.pop((self.rungs.bracket(number), level), None)
 
     def leave(self, number: int) -> None:
         """A trial has ended."""
@@ -168,7 +192,8 @@ class Ladder:
         """The number of a trial that goes on now, of the highest rung that has one.
 
         Of the trials that have reached a rung, one in `factor` goes on, as soon as there are enough. `closing`: no new
-        trials will come; then at least one of each rung goes on once nobody else can reach it.
+        trials will come; then at least one of each rung goes on once nobody else can reach it, and of several
+        objectives its front.
         """
         if not self._waiting:
             return None
@@ -185,9 +210,20 @@ class Ladder:
             for level in self.rungs.levels[bracket:-1]:
                 if any(target <= level for target in climbing):
                     break
-                if (found := self._pick(bracket, level, 1)) is not None:
+                if (found := self._pick(bracket, level, self._at_the_end(bracket, level))) is not None:
                     return found
         return None
+
+    def _at_the_end(self, bracket: int, level: int) -> int:
+        """How many of a rung go on in all once nobody else can reach it.
+
+        Of several objectives the answer is a front, and one in `factor` is often less than that: then the whole front
+        of the rung does, up to twice as many as otherwise.
+        """
+        row = self._standings.get((bracket, level), [])
+        if not row or len(row[0].losses) == 1:
+            return 1
+        return max(1, min(len(self._groups(bracket, level)[0]), 2 * len(row) // self.rungs.factor))
 
     def hopeless(self, coming: int) -> list[int]:
         """Trials set aside that cannot go on whatever `coming` more trials and those in training come to.
@@ -217,35 +253,40 @@ class Ladder:
         if len(row[0].losses) == 1:
             best = (each.number for each in itertools.islice(row, quota))
             return next((number for number in best if self._waiting.get(number) == level), None)
-        for group in _groups(row):
+        for group in self._groups(bracket, level):
             here = [each for each in group if self._waiting.get(each.number) == level]
             if len(group) <= quota:
                 quota -= len(group)
             else:
                 gone = [each for each in group if each not in here]
-                return None if len(gone) >= quota else _farthest(here, gone)
+                return None if len(gone) >= quota else _adding_most(here, gone, [one for one in row if one.excess <= 0])
             if here:
                 return here[0].number
         return None
 
+    def _groups(self, bracket: int, level: int) -> list[list[Standing]]:
+        """Those within the limits by non-dominated rank, then the others by how far they are over them."""
+        if (bracket, level) not in self._grouped:
+            row = self._standings[bracket, level]
+            inside = [each for each in row if each.excess <= 0]
+            fronts: dict[int, list[Standing]] = {}
+            for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
+                fronts.setdefault(rank, []).append(each)
+            over = [[each] for each in row if each.excess > 0]
+            self._grouped[bracket, level] = [*(fronts[rank] for rank in sorted(fronts)), *over]
+        return self._grouped[bracket, level]
 
-def _groups(row: Sequence[Standing]) -> list[list[Standing]]:
-    """Those within the limits by non-dominated rank, then the others by how far they are over them."""
-    inside = [each for each in row if each.excess <= 0]
-    fronts: dict[int, list[Standing]] = {}
-    for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
-        fronts.setdefault(rank, []).append(each)
-    return [fronts[rank] for rank in sorted(fronts)] + [[each] for each in row if each.excess > 0]
 
+def _adding_most(here: Sequence[Standing], gone: Sequence[Standing], everybody: Sequence[Standing]) -> int:
+    """Of `here` the one that adds most hypervolume to `gone`, each objective in units of its range over `everybody`.
 
-def _farthest(here: Sequence[Standing], gone: Sequence[Standing]) -> int:
-    """Of `here` the one whose nearest neighbour in `gone` is farthest, each objective in units of its range."""
-    if not gone:
-        return min(here).number
-    columns = list(zip(*(each.losses for each in (*here, *gone)), strict=True))
-    units = [max(column) - min(column) or 1.0 for column in columns]
+    The first is so a good compromise, not the best by the first objective or the cheapest of all.
+    """
+    columns = list(zip(*(each.losses for each in everybody), strict=True))
+    lows, units = [min(column) for column in columns], [max(column) - min(column) or 1.0 for column in columns]
 
-    def apart(one: Standing, other: Standing) -> float:
-        return math.hypot(*((a - b) / unit for a, b, unit in zip(one.losses, other.losses, units, strict=True)))
+    def scaled(each: Standing) -> list[float]:
+        return [(loss - low) / unit for loss, low, unit in zip(each.losses, lows, units, strict=True)]
 
-    return max(here, key=lambda one: (min(apart(one, other) for other in gone), -one.number)).number
+    before, reference = [scaled(each) for each in gone], [1 + MARGIN] * len(columns)
+    return max(here, key=lambda one: (hypervolume([*before, scaled(one)], reference), -one.number)).number

@@ -23,6 +23,8 @@ class Budget:
         seed: of this candidate; the same for every attempt.
         device: "cpu", "cuda", ...
         checkpoint: a directory that survives pauses and retries; exists when the evaluation starts.
+        share: of the training images. scale: side of the images relative to the full one. Both are 1 at the full
+            budget, and below it where the rungs say so.
     """
 
     start: int
@@ -30,6 +32,8 @@ class Budget:
     seed: int
     device: str
     checkpoint: str
+    share: float = 1.0
+    scale: float = 1.0
 
 
 Evaluate = Callable[[Any, Budget, Report], Metrics]

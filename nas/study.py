@@ -323,7 +323,8 @@ class Study:
         rungs, folder = self.ladder.rungs, self.plan.checkpoints / str(number)
         stop = level or rungs.first(number)
         start = rungs.before(number, stop)
-        return Budget(start, stop, self.plan.seed + number, self.plan.device, str(folder))
+        seed, shares = self.plan.seed + number, (rungs.share_at(stop), rungs.scale_at(stop))
+        return Budget(start, stop, seed, self.plan.device, str(folder), *shares)
 
     def _job(self, draft: _Draft) -> Job:
         trial = draft.trial

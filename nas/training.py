@@ -8,7 +8,8 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from nas import checkpoint
 from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
-from nas.errors import Diverged, OutOfMemory
+from nas.errors import ArchitectureError, Diverged, OutOfMemory
 from nas.jobs import Budget, Report
 from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
 from nas.model import Backbone, build
@@ -46,6 +47,8 @@ class TrainAndValidate:
         """Train to `budget.stop`, saving to `budget.checkpoint` each epoch; accuracy and loss on validation.
 
         It goes on from the checkpoint that is there; without one it begins at the first epoch, whatever `budget.start`.
+        So it does where the weights in it have other shapes, as a position table or a token MLP has for smaller images;
+        the metric `anew` counts how often. What was reported up to `budget.start` is not reported again.
 
         Raises: Diverged, OutOfMemory, InputError.
         """
@@ -75,9 +78,16 @@ class Trainer:
         self.candidate, self.data, self.recipe, self.budget = candidate, data, recipe, budget
         self.device = torch.device(budget.device)
         self.folder = Path(budget.checkpoint)
-        self.images = Images(data, "train", self.device, recipe.subset)
-        self.batch = min(recipe.batch(len(self.images)), len(self.images))
-        self.preprocess = Preprocess(data, recipe.augment).to(self.device)
+        self.side = side_for(candidate, data.resolution, budget.scale)
+        self.images = Images(data, "train", self.device, recipe.subset * budget.share)
+        whole = share_of(data.counts["train"], recipe.subset)
+        self.batch = min(recipe.batch(whole), len(self.images))  # one for all rungs, as the learning rate is
+        self.preprocess = Preprocess(data, recipe.augment, self.side).to(self.device)
+        self.told: dict[str, float] = {}  # of every epoch, where something is not as usual
+        if budget.share < 1:
+            self.told["images"] = float(len(self.images))
+        if self.side < data.resolution:
+            self.told["side"] = float(self.side)
         self.split = 1
         self._begin()
 
@@ -88,7 +98,7 @@ class Trainer:
             self.candidate,
             in_channels=self.data.channels,
             num_classes=len(self.data.classes),
-            resolution=self.data.resolution,
+            resolution=self.side,
             drop_path=self.recipe.drop_path,
         ).to(self.device)
         self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
@@ -103,11 +113,12 @@ class Trainer:
             started = time.monotonic()
             metrics = self._epoch()
             self.epoch += 1
-            self.metrics = {**metrics, "epoch_seconds": time.monotonic() - started}
+            self.metrics = {**metrics, **self.told, "epoch_seconds": time.monotonic() - started}
             if self.split > 1:
                 self.metrics["batch_split"] = float(self.split)
             self._save()
-            report(self.epoch, self.metrics)
+            if self.epoch > self.budget.start:
+                report(self.epoch, self.metrics)
         return self.metrics
 
     def _epoch(self) -> dict[str, float]:
@@ -139,7 +150,7 @@ class Trainer:
         train_loss = self._train_epoch()
         at_once = MEASURED_AT_ONCE // self.split
         return {
-            **measure(self.average.module, self.data, "validation", self.device, at_once),
+            **measure(self.average.module, self.data, "validation", self.device, at_once, self.side),
             "train_loss": train_loss,
         }
 
@@ -191,11 +202,17 @@ class Trainer:
             if self.budget.start:
                 log.warning("no checkpoint of epoch %d in %s: from the start", self.budget.start, self.folder)
             return
+        self.split = int(state.get("split", 1))
+        fits = _fits(state["model"], self.model)
+        if anew := state["metrics"].get("anew", 0.0) + (not fits):
+            self.told["anew"] = anew
+        if not fits:
+            log.info("the weights of epoch %d in %s are for smaller images: anew", state["epoch"], self.folder)
+            return
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.metrics = int(state["epoch"]), dict(state["metrics"])
-        self.split = int(state.get("split", 1))
 
     def _save(self) -> None:
         state: dict[str, Any] = {
@@ -224,13 +241,30 @@ def seconds_per_epoch(candidate: Architecture, data: ImageData, recipe: Recipe, 
     return timed / TIMED_STEPS * (len(trainer.images) / trainer.batch + forward)
 
 
+def side_for(candidate: Architecture, resolution: int, scale: float) -> int:
+    """In pixels: the smallest one from `scale` of the full resolution on at which the network can be built."""
+    for side in range(max(1, round(scale * resolution)), resolution):
+        with suppress(ArchitectureError):
+            candidate.at(side)
+            return side
+    return resolution
+
+
+def share_of(images: int, share: float) -> int:
+    """How many images a share of them is, 2 at least."""
+    return max(2, round(images * share))
+
+
 class Images:
-    """The images of a split on their way to the device: all at once on a GPU, memory-mapped batches on a CPU."""
+    """The images of a split on their way to the device: all at once on a GPU, memory-mapped batches on a CPU.
+
+    A subset holds every smaller one, and is the same for all networks.
+    """
 
     def __init__(self, data: ImageData, split: str, device: torch.device, subset: float = 1.0) -> None:
         self.device = device
         images, labels = data.images(split), data.labels(split)
-        count = max(2, round(len(labels) * subset))
+        count = share_of(len(labels), subset)
         self.rows = (
             np.arange(len(labels))
             if count >= len(labels)
@@ -263,9 +297,14 @@ class Images:
 
 @torch.inference_mode()
 def measure(
-    model: nn.Module, data: ImageData, split: str, device: torch.device, at_once: int = MEASURED_AT_ONCE
+    model: nn.Module,
+    data: ImageData,
+    split: str,
+    device: torch.device,
+    at_once: int = MEASURED_AT_ONCE,
+    side: int | None = None,
 ) -> dict[str, float]:
-    """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode.
+    """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode, on images of `side`.
 
     `at_once` images go through it at a time.
 
@@ -273,7 +312,7 @@ def measure(
     """
     was_training = model.training
     model.eval()
-    preprocess = Preprocess(data, "none").to(device).eval()
+    preprocess = Preprocess(data, "none", side).to(device).eval()
     right, loss, images = 0.0, 0.0, Images(data, split, device)
     for images_BHWC, labels_B in images.in_order(at_once):
         with _precision(device):
@@ -296,6 +335,13 @@ def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     others = [weight for weight in model.parameters() if not (weight.ndim >= 2 and weight.shape[0] > 1)]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _fits(weights: Mapping[str, Tensor], model: nn.Module) -> bool:
+    """Whether they have the names and shapes that the model has."""
+    return {name: each.shape for name, each in weights.items()} == {
+        name: each.shape for name, each in model.state_dict().items()
+    }
 
 
 def _mix(seed: int, epoch: int) -> int:

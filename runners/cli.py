@@ -79,6 +79,14 @@ def search(
         int | None,
         typer.Option(help="Ladders of rungs, each beginning one rung higher than the one before [default: 1]"),
     ] = None,
+    rung_subset: Annotated[
+        float | None,
+        typer.Option(help="Share of the training images at the first rung, rising to all of them at MAX [default: 1]"),
+    ] = None,
+    rung_resolution: Annotated[
+        int | None,
+        typer.Option(help="Side of the images in pixels at the first rung, rising to the full one [default: the full]"),
+    ] = None,
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -189,7 +197,7 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
-        "latency_device": latency_device,
+        "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,
     }  # fmt: skip
     from nas.config import read_config
     from runners import logs

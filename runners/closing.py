@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from nas.api import Result
-from nas.fidelity import Rungs
+from nas.config import SearchConfig
 from nas.objectives import limits_from, objectives_from
 from nas.ranking import shortfall
 from nas.store.database import DEFAULT
@@ -49,15 +49,20 @@ def opening(setup: Setup, url: str) -> str:
         counts = f"{data.counts['train']:,} training and {data.counts['validation']:,} validation images"
         images = f"{data.name}: {counts} of {data.resolution}x{data.resolution}"
     return (
-        f"study {setup.study} in {redact(url)}: {config.trials} trials {_budgets(config.rungs)}, "
+        f"study {setup.study} in {redact(url)}: {config.trials} trials {_budgets(config)}, "
         f"space {config.space} ({setup.space.count()} architectures{limits}), {images}"
     )
 
 
-def _budgets(rungs: Rungs) -> str:
+def _budgets(config: SearchConfig) -> str:
+    rungs = config.rungs
     if len(rungs.levels) == 1:
         return f"of {rungs.full} epochs"
-    return f"on rungs of {', '.join(map(str, rungs.levels))} epochs"
+    told = f"on rungs of {', '.join(map(str, rungs.levels))} epochs"
+    side = f" of {config.rung_resolution}x{config.rung_resolution} pixels" if config.rung_resolution else ""
+    if rungs.share < 1 or side:
+        told += f", the first with {rungs.share:.0%} of the training images{side}"
+    return told
 
 
 def close(outcome: Outcome, out: Console) -> None:

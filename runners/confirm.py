@@ -192,7 +192,7 @@ def _theirs(setup: Setup, record: StudyRecord) -> Setup:
     timed = LATENCY if setup.training is not None else None
     objectives = [str(objective) for objective in record.objectives if objective.name != timed]
     changes = {"sampler": "random", "objectives": objectives, "limits": [], "seed": FIRST_SEED}
-    changes["epochs"] = str(setup.config.rungs.full)  # a replicate that pauses tells nothing
+    changes |= setup.config.at_once  # a replicate that pauses tells nothing
     return dataclasses.replace(
         setup,
         study=record.name + CONFIRM,

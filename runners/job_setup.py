@@ -32,6 +32,7 @@ from nas.space import Space
 from nas.version import __version__
 from runners.tables import short_architecture
 
+SIDE = 32  # pixels that a space is made for where nobody says any
 MEASURED = ("accuracy", "loss", *COSTS, LATENCY)  # what the built-in training can be judged by
 
 
@@ -89,6 +90,7 @@ def prepare(config: SearchConfig) -> Setup:
         subset=config.subset,
     )
     data = load(config.data, resolution=config.resolution)
+    config.rung_scale(data.resolution)  # one that cannot be is refused before anything is said
     space = _space(config.space, data.resolution)
     if not isinstance(space.decode(space.sample(random.Random(0))), Architecture):
         raise InputError(f"space {config.space!r} does not hold architectures; give --evaluate module:function with it")
@@ -221,6 +223,16 @@ def read_architecture(name: str) -> Architecture:
         raise InputError(f"{name}: {error}") from error
 
 
+def full_side(setup: Setup) -> int:
+    """Of the images, in pixels; without our own training that of the space."""
+    return setup.training.data.resolution if setup.training else setup.config.resolution or SIDE
+
+
+def rung_scale(setup: Setup) -> float:
+    """Side of the images at the first rung relative to the full one."""
+    return setup.config.rung_scale(full_side(setup))
+
+
 def _own(config: SearchConfig) -> Setup:
     if config.proxies:
         raise InputError(
@@ -231,7 +243,8 @@ def _own(config: SearchConfig) -> Setup:
     costs = import_attribute(config.costs, "costs") if config.costs else None
     if not callable(evaluate) or not (costs is None or callable(costs)):
         raise InputError(f"--evaluate {config.evaluate}: not a function")
-    space = _space(config.space, config.resolution or 32)
+    config.rung_scale(config.resolution or SIDE)
+    space = _space(config.space, config.resolution or SIDE)
     settings = {"space": config.space, "data": "own", "evaluate": config.evaluate, "costs": config.costs}
     name = config.study or _study_name(config.space, str(config.evaluate))
     protocol = {"evaluate": config.evaluate, "source": _source_digest(evaluate), "epochs": config.epoch_range}

@@ -29,7 +29,7 @@ from nas.store.trouble import redact
 from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.gpu_share import GpuShare, gpu_share
-from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, starts
+from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, rung_scale, starts
 from runners.progress import Watcher
 from runners.tables import save_picture
 
@@ -138,6 +138,8 @@ def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[
             epochs=config.epoch_range,
             factor=config.factor,
             brackets=config.brackets,
+            rung_subset=config.rung_subset,
+            rung_scale=rung_scale(setup),
             seed=config.seed,
             timeout=config.timeout,
             trial_timeout=config.trial_timeout,
@@ -175,8 +177,7 @@ def _published(setup: Setup, training: Training, url: str, gpus: GpuShare, err: 
         return None
     space = Space(one_of(**members))
     changes: dict[str, Any] = {"trials": len(members), "timeout": None, "reuse": False, "limits": [*map(str, limits)]}
-    changes["epochs"] = str(setup.config.rungs.full)  # each of them to its end
-    config = setup.config.model_copy(update=changes)
+    config = setup.config.model_copy(update=changes | setup.config.at_once)
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config, scores=None)
     return carry_out(theirs, url, gpus, err, list(members.values()))
 

@@ -21,7 +21,7 @@ from nas.store import doctor as doctors
 from nas.store import managing
 from nas.store.database import storage_url
 from nas.store.reading import read_study, study_names
-from runners.job_setup import Setup, prepare, pricing_of, read_architecture
+from runners.job_setup import Setup, full_side, prepare, pricing_of, read_architecture
 from runners.tables import quantity
 
 STOP_S = 60.0  # that `nas studies stop` waits for the driver to end
@@ -142,18 +142,24 @@ def setup_of(settings: Mapping[str, Any], name: str, otherwise: str) -> Setup:
     if "space" not in settings or "evaluate" not in settings or not isinstance(settings.get("source") or {}, dict):
         raise InputError(f"study {name!r} was made from Python, whose space is not known here; {otherwise}")
     source, recipe = settings.get("source") or {}, settings.get("recipe") or {}
+    rungs = dict(settings.get("rungs") or {})
+    scale = rungs.pop("rung_scale", None)
     given: dict[str, Any] = {
         "space": settings["space"],
         "objectives": settings["objectives"],
         "limits": settings["limits"],
         "epochs": ":".join(map(str, settings["epochs"])),
-        **(settings.get("rungs") or {}),
+        **rungs,
     }
     if source:
         given |= {"data": source["data"], "resolution": source["resolution"], "subset": recipe.get("subset", 1.0)}
     else:
         given |= {"evaluate": settings["evaluate"], "costs": settings.get("costs")}
-    return prepare(read_config(None, {key: value for key, value in given.items() if value is not None}))
+    setup = prepare(read_config(None, {key: value for key, value in given.items() if value is not None}))
+    if scale is None:
+        return setup
+    changed = setup.config.model_copy(update={"rung_resolution": round(scale * full_side(setup))})
+    return dataclasses.replace(setup, config=changed)
 
 
 def doctor(name: str | None, storage: str | None, *, repair: bool, as_json: bool, out: Console) -> int:

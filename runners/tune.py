@@ -23,6 +23,7 @@ from runners.local import check_numbers
 from runners.ray_cluster import ENVIRONMENT, Resources, check_nodes, cluster, demand, environment, room
 from runners.ray_noise import noise
 from runners.ray_study import Causes, StudySearcher
+from runners.ray_token import check_token
 from runners.ray_worker import JobTrainable
 
 CONNECT_S = 5.0
@@ -37,6 +38,8 @@ def check(options: RunnerOptions) -> None:
     check_numbers(options)
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
+    if options.address not in (None, "local"):
+        check_token(options.address)
 
 
 def _check_reachable(address: str) -> None:

@@ -61,8 +61,8 @@ def test_a_report_may_be_called_and_the_budget_names_a_directory_that_exists(lay
         layers, evaluate, objectives=["accuracy:max"], trials=1, storage=None, runner="inline", epochs=(2, 6)
     )
 
-    assert seen == [(0, 6, "cpu", True)]
-    assert result.trials[0].curve == {1: {"accuracy": 0.1}}
+    assert seen == [(0, 2, "cpu", True), (2, 6, "cpu", True)]
+    assert result.trials[0].curve == {1: {"accuracy": 0.1}, 2: {"accuracy": 0.2}}  # the rung is on it too
 
 
 @pytest.mark.parametrize(

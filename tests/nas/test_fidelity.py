@@ -89,6 +89,29 @@ def test_a_budget_lies_between_the_rungs_of_its_own_ladder():
         rungs.after(9)
 
 
+def test_the_share_and_the_side_rise_by_a_constant_ratio_from_rung_to_rung_to_the_full_ones():
+    rungs = Rungs(1, 9, brackets=2, share=0.25, scale=16 / 28)
+
+    assert [rungs.share_at(level) for level in (1, 3, 9)] == [0.25, 0.5, 1.0]
+    assert [round(28 * rungs.scale_at(level)) for level in (1, 3, 9)] == [16, 21, 28]
+    assert [Rungs(1, 9).share_at(level) for level in (1, 3, 9)] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"share": 0.0}, "rung subset 0: a share of the full one, above 0 and up to 1, is possible"),
+        ({"share": 1.5}, "rung subset 1.5: a share"),
+        ({"scale": -0.5}, "rung scale -0.5: a share"),
+        ({"scale": float("nan")}, "rung scale nan: a share"),
+        ({"smallest": 9, "share": 0.5}, "rung subset 0.5: there are no rungs to rise on; epochs MIN:MAX make some"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(given, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        Rungs(**{"smallest": 1, "full": 9, **given})
+
+
 def climb(ladder, losses, order, workers, *, trials):
     """Everybody trains as the ladder says, `workers` at a time in the order of a seed; the epochs of each trial."""
     rng, begun, running, reached = random.Random(order), iter(range(trials)), [], {}
@@ -219,7 +242,7 @@ def test_of_several_objectives_the_front_goes_on_and_the_dominated_wait():
     assert sorted(gone) == [0, 1]
 
 
-def test_of_a_front_that_is_too_large_those_farthest_from_who_went_on_are_taken():
+def test_of_a_front_that_is_too_large_those_go_on_that_add_most_to_it_a_compromise_first():
     ladder = Ladder(Rungs(1, 9))
     for number in range(9):
         ladder.reach(number, 1, 0.0, (float(number), float(8 - number)))
@@ -229,7 +252,36 @@ def test_of_a_front_that_is_too_large_those_farthest_from_who_went_on_are_taken(
         gone.append(number)
         ladder.enter(number, 3)
 
-    assert gone == [0, 8, 4]
+    assert gone == [4, 2, 6]
+
+
+def test_at_the_end_the_front_goes_on_up_to_twice_as_many_as_otherwise():
+    ladder = Ladder(Rungs(1, 9))
+    for number in range(6):
+        ladder.reach(number, 1, 0.0, (float(number), float(5 - number)))
+    for number in range(6, 9):
+        ladder.reach(number, 1, 0.0, (9.0, 9.0))
+
+    gone = {False: 0, True: 0}
+    for closing in (False, True):
+        while (number := ladder.promotable(closing=closing)) is not None:
+            assert number < 6
+            gone[closing] += 1
+            ladder.enter(number, 3)
+            ladder.leave(number)
+
+    assert gone == {False: 3, True: 3}
+
+
+def test_at_the_end_what_is_dominated_or_over_a_limit_does_not_go_on_with_the_front():
+    ladder = Ladder(Rungs(1, 9))
+    ladder.reach(0, 1, 0.0, (1.0, 1.0))
+    ladder.reach(1, 1, 0.0, (2.0, 2.0))
+    ladder.reach(2, 1, 1.0, (0.0, 0.0))
+
+    assert ladder.promotable(closing=True) == 0
+    ladder.leave(0)
+    assert ladder.promotable(closing=True) is None
 
 
 def test_hopeless_is_who_can_no_longer_be_among_those_that_go_on():

@@ -267,11 +267,13 @@ def test_out_of_memory_on_a_gpu_is_torchs_own_error_and_is_named():
     assert out_of_memory(raised.value).startswith("out of memory: CUDA out of memory")
 
 
-def test_a_missing_checkpoint_is_refused_and_a_torn_one_named(network, digits, tmp_path):
-    evaluate = TrainAndValidate(digits, Recipe(epochs=2))
+def test_a_missing_checkpoint_is_made_up_for_and_a_torn_one_named(network, digits, tmp_path):
+    evaluate, told = TrainAndValidate(digits, Recipe(epochs=2)), []
 
-    with pytest.raises(InputError, match="there is no checkpoint of epoch 1"):
-        evaluate(network, budget(tmp_path / "none", 2, 1), silent)
+    made_up_for = evaluate(network, budget(tmp_path / "none", 2, 1), lambda step, metrics: told.append(step))
+    whole = evaluate(network, budget(tmp_path / "whole", 2), silent)
+    assert {**made_up_for, "epoch_seconds": 0} == {**whole, "epoch_seconds": 0}
+    assert told == [2]  # the first was told before it was lost
     evaluate(network, budget(tmp_path / "torn", 1), silent)
     whole = (tmp_path / "torn" / "state.pt").read_bytes()
     (tmp_path / "torn" / "state.pt").write_bytes(whole[: len(whole) // 2])

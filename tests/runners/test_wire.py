@@ -8,8 +8,9 @@ from nas.jobs import Budget, Failed, Finished, Job, Reported, Started
 from runners.wire import event_text, job_text, read_event, read_job
 
 
-def test_a_job_is_read_back_equal_with_its_genome_a_tuple():
-    job = Job(3, 2, (0, 4, 1), Budget(1, 9, 7, "cpu", "/shared/3"))
+@pytest.mark.parametrize("shares", [(), (0.25 ** (1 / 3), 16 / 28)])
+def test_a_job_is_read_back_equal_with_its_genome_a_tuple(shares):
+    job = Job(3, 2, (0, 4, 1), Budget(1, 9, 7, "cpu", "/shared/3", *shares))
 
     assert read_job(job_text(job)) == job
 
