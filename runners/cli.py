@@ -194,6 +194,9 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Let Ray's log and ours through, as NAS_LOG=debug does")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search for architectures. Interrupted, the same command goes on where it was."""
@@ -210,7 +213,11 @@ def search(
         "runtime_env": runtime_env,
     }  # fmt: skip
     from nas.config import read_config
+    from runners import logs
 
+    if verbose:
+        os.environ[logs.VARIABLE] = "debug"
+    logs.configure()
     config = read_config(file, {name: value for name, value in given.items() if value is not None})
     if dry_run:
         from runners.dry_run import dry_run as say

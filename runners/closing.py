@@ -19,6 +19,7 @@ from nas.store.database import DEFAULT
 from nas.store.trouble import redact
 from nas.trial import Source, State, Trial
 from runners.baseline import Comparison, comparison_json, comparison_line
+from runners.by_rung import rungs_json, rungs_line, spent_line
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table
 
@@ -79,7 +80,9 @@ def close(outcome: Outcome, out: Console) -> None:
         names, rival_trials = zip(*rivals, strict=True)
         out.print(trial_table(rival_trials, objectives, "for comparison", names, limits))
     baseline = comparison_line(outcome.baseline) if outcome.baseline else ""
-    for line in (_shortfall(outcome), _counts(outcome), baseline, _export_line(outcome), *_where_next(outcome)):
+    trained = result.trials, setup.config.rungs
+    spent = "; ".join(filter(None, (spent_line(*trained), rungs_line(*trained))))
+    for line in (_shortfall(outcome), _counts(outcome), spent, baseline, _export_line(outcome), *_where_next(outcome)):
         if line:
             out.print(line, highlight=False, soft_wrap=True)
 
@@ -95,7 +98,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "failed": _in(result, State.FAIL),
         "pruned": _in(result, State.PRUNED),
         "paused": _in(result, State.PAUSED),
-        "epochs": sum(trial.epochs for trial in result.trials if trial.source is Source.TRAINED),
+        **rungs_json(result.trials, outcome.setup.config.rungs),
         "reused": sum(trial.source is Source.REUSED for trial in result.trials),
         "rejected": dict(result.rejected),
         "exhausted": result.exhausted,
@@ -150,7 +153,7 @@ def _counts(outcome: Outcome) -> str:
     more = [
         f"{count} {what}"
         for what, count in (
-            ("stopped early", _in(result, State.PRUNED)),
+            ("pruned", _in(result, State.PRUNED)),
             ("paused", _in(result, State.PAUSED)),
             ("run by Optuna", sum(trial.source is Source.ADOPTED for trial in result.trials)),
         )

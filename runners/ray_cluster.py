@@ -19,6 +19,7 @@ from nas.api import RunnerOptions
 from nas.errors import InputError
 from nas.memory import share_of_gpu
 from runners.local import EXACT, gpu_memory, most_on_gpus
+from runners.logs import verbose
 from runners.runtime_env import SECRETS
 
 log = logging.getLogger(__name__)
@@ -85,8 +86,8 @@ def cluster(address: str | None, runtime_env: Mapping[str, Any] | None = None) -
                     address=address or "local",
                     runtime_env=dict(runtime_env) if runtime_env else None,
                     include_dashboard=False if address is None else None,
-                    log_to_driver=False,
-                    logging_level="error",
+                    log_to_driver=verbose(),
+                    logging_level="info" if verbose() else "error",
                     configure_logging=True,
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:

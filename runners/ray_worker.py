@@ -16,6 +16,7 @@ from ray import tune
 from ray.tune.result import TRAINING_ITERATION
 
 from nas.jobs import Event, Job, Lost, Reported
+from runners import logs
 from runners.evaluation import evaluate_job
 from runners.ray_luggage import unpack
 from runners.ray_words import EPOCH, shown
@@ -38,6 +39,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         for name in STORAGE:  # where Ray was started by somebody who had set them
             os.environ.pop(name, None)
         self._space, self._evaluate = space, unpack(evaluate)
+        logs.configure()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self._begin(config)

@@ -5,7 +5,6 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import tempfile
@@ -28,6 +27,7 @@ from runners.local import check_numbers
 from runners.ray_cluster import ENVIRONMENT, Resources, demand, environment, room
 from runners.ray_luggage import Luggage, pack, served
 from runners.ray_nodes import workplace
+from runners.ray_noise import noise
 from runners.ray_rungs import RungScheduler
 from runners.ray_study import StudySearcher
 from runners.ray_token import check_token
@@ -86,9 +86,8 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
     Raises: InputError when the cluster cannot be reached or a node lacks something, ForeignPackageError when a node
     would import another package in place of ours.
     """
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
     luggage = pack(evaluate)
-    with environment(ENVIRONMENT), workplace(options, luggage, study.plan.checkpoints):
+    with environment(ENVIRONMENT), noise(), workplace(options, luggage, study.plan.checkpoints):
         workers, each = demand(options, study.plan.trials)
         searcher = StudySearcher(
             study,
