@@ -142,6 +142,7 @@ class Ladder:
         self._grouped: dict[tuple[int, int], list[list[Standing]]] = {}  # of several objectives; until one more stands
         self._towards: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
+        self._idle: Counter[tuple[int, int]] = Counter()  # how many wait, by bracket and rung
 
     @property
     def waiting(self) -> Mapping[int, int]:
@@ -164,7 +165,7 @@ class Ladder:
 
     def enter(self, number: int, level: int) -> None:
         """A trial trains towards a rung."""
-        self._waiting.pop(number, None)
+        self._stir(number)
         self._towards[number] = level
 
     def reach(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
@@ -175,7 +176,14 @@ class Ladder:
     def wait(self, number: int, level: int) -> None:
         """A trial is set aside at a rung where it stands already."""
         self._towards.pop(number, None)
+        self._stir(number)
         self._waiting[number] = level
+        self._idle[self.rungs.bracket(number), level] += 1
+
+    def _stir(self, number: int) -> None:
+        """It waits no more."""
+        if (level := self._waiting.pop(number, None)) is not None:
+            self._idle[self.rungs.bracket(number), level] -= 1
 
     def stand(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
         """What a trial came to at a rung, wherever it is now; said once."""
@@ -186,7 +194,7 @@ class Ladder:
     def leave(self, number: int) -> None:
         """A trial has ended."""
         self._towards.pop(number, None)
-        self._waiting.pop(number, None)
+        self._stir(number)
 
     def promotable(self, *, closing: bool) -> int | None:
         """The number of a trial that goes on now, of the highest rung that has one.
@@ -241,8 +249,9 @@ class Ladder:
                 if row and len(row[0].losses) > 1:
                     return []
                 quota = max(1, (len(row) + most) // self.rungs.factor)
-                found += [each.number for each in row[quota:] if self._waiting.get(each.number) == level]
-                most += sum(self._waiting.get(each.number) == level for each in row[:quota])  # all may go on in turn
+                behind = [each.number for each in row[quota:] if self._waiting.get(each.number) == level]
+                most += self._idle[bracket, level] - len(behind)  # all of them may go on in turn
+                found += behind
         return found
 
     def _pick(self, bracket: int, level: int, quota: int) -> int | None:
