@@ -55,6 +55,7 @@ class RunnerOptions:
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
         callbacks: of Ray Tune, for loggers and the like.
+        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it.
     """
 
     workers: int | None = None
@@ -66,6 +67,7 @@ class RunnerOptions:
     timeout: float | None = None
     trial_timeout: float | None = None
     callbacks: Sequence[Any] = ()
+    runtime_env: Mapping[str, Any] | None = None
 
 
 class Runner(Protocol):
@@ -141,6 +143,7 @@ def search(
     trial_bytes: int | None = None,
     resources: Mapping[str, float] | None = None,
     address: str | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     epochs: tuple[int, int] = (1, 1),
     factor: int = 3,
     brackets: int = 1,
@@ -184,6 +187,7 @@ def search(
             many trials share a GPU as fit into it.
         resources: {"A100": 0.25}: custom resources of a Ray cluster's nodes that each takes besides.
         address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
+        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it: {"pip": ["timm"]}.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
         epochs: (smallest, full) budget in whatever unit `evaluate` counts. Where they differ, trials climb rungs: each
@@ -226,6 +230,7 @@ def search(
         timeout=timeout,
         trial_timeout=trial_timeout,
         callbacks=tuple(callbacks),
+        runtime_env=runtime_env,
     )
     carrier.check(options)
     opened = open_search(

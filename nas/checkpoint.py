@@ -1,9 +1,14 @@
-"""Checkpoints: tensors and numbers, written whole or not at all, and never unpickled."""
+"""Checkpoints: tensors and numbers, written whole or not at all, and never unpickled.
+
+Each attempt of a trial writes a file of its own, and the latest attempt's is the one that counts. A node that was given
+up for lost may come back and finish the write that it was at: that is then the file of an attempt that is over.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +17,16 @@ import torch
 from nas.errors import InputError
 
 STATE = "state.pt"
+OF_AN_ATTEMPT = re.compile(r"state(?:\.(\d+))?\.pt")
 
 
-def save(folder: Path, state: dict[str, Any], name: str = STATE) -> None:
-    """Write `state` to `folder`/`name`; a crash leaves the file that was there. Raises: OSError."""
+def save(folder: Path, state: dict[str, Any], attempt: int = 1) -> None:
+    """Write `state` to the file of an attempt in `folder`; a crash leaves the file that was there.
+
+    Files of earlier attempts are deleted then; one that comes again later does not count. Raises: OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    name = STATE if attempt == 1 else f"state.{attempt}.pt"
     temporary = folder / f".{name}.{os.getpid()}"
     try:
         with temporary.open("wb") as file:
@@ -30,12 +40,23 @@ def save(folder: Path, state: dict[str, Any], name: str = STATE) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+    for path in _files(folder)[:-1]:
+        if _attempt(path) < attempt:
+            path.unlink(missing_ok=True)
 
 
-def load(folder: Path, name: str = STATE) -> dict[str, Any] | None:
-    """The saved state, or None when there is none. Raises: InputError naming a file that is no checkpoint of ours."""
-    path = folder / name
-    if not path.is_file():
+def latest(folder: Path) -> Path | None:
+    """The file of the latest attempt that has written one; None where none has."""
+    return next(reversed(_files(folder)), None)
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """The latest attempt's state, or None when there is none.
+
+    Raises: InputError naming a file that is no checkpoint of ours.
+    """
+    path = latest(folder)
+    if path is None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -44,3 +65,13 @@ def load(folder: Path, name: str = STATE) -> dict[str, Any] | None:
     if not isinstance(state, dict):
         raise InputError(f"{path} is no checkpoint of mixer-nas")
     return state
+
+
+def _files(folder: Path) -> list[Path]:
+    """By attempt."""
+    return sorted((path for path in folder.glob("state*.pt") if OF_AN_ATTEMPT.fullmatch(path.name)), key=_attempt)
+
+
+def _attempt(path: Path) -> int:
+    found = OF_AN_ATTEMPT.fullmatch(path.name)
+    return int(found[1] or 1) if found else 0

@@ -47,7 +47,7 @@ class Exported:
 
 def has_weights(trial: Trial) -> bool:
     """Whether there is a checkpoint to export."""
-    return bool(trial.budget.checkpoint) and (Path(trial.budget.checkpoint) / checkpoint.STATE).is_file()
+    return bool(trial.budget.checkpoint) and checkpoint.latest(Path(trial.budget.checkpoint)) is not None
 
 
 def trained_weights(trial: Trial) -> dict[str, torch.Tensor]:

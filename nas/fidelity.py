@@ -139,17 +139,33 @@ class Ladder:
     def __init__(self, rungs: Rungs) -> None:
         self.rungs = rungs
         self._standings: dict[tuple[int, int], list[Standing]] = {}  # sorted, by bracket and rung
+        self._grouped: dict[tuple[int, int], list[list[Standing]]] = {}  # of several objectives; until one more stands
         self._towards: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
+        self._idle: Counter[tuple[int, int]] = Counter()  # how many wait, by bracket and rung
 
     @property
     def waiting(self) -> Mapping[int, int]:
         """Trials that are set aside: number to the rung that they reached."""
         return self._waiting
 
+    @property
+    def climbing(self) -> Mapping[int, int]:
+        """Trials that train, or will again: number to the rung that they train to."""
+        return self._towards
+
+    @property
+    def leader(self) -> tuple[int, int] | None:
+        """The best of the highest rung that somebody has reached: epochs and number; the full budget is none."""
+        for level in reversed(self.rungs.levels[:-1]):
+            rows = [self._standings.get((bracket, level), ()) for bracket in range(self.rungs.brackets)]
+            if best := min((row[0] for row in rows if row), default=None):
+                return level, best.number
+        return None
+
     def enter(self, number: int, level: int) -> None:
         """A trial trains towards a rung."""
-        self._waiting.pop(number, None)
+        self._stir(number)
         self._towards[number] = level
 
     def reach(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
@@ -160,17 +176,25 @@ class Ladder:
     def wait(self, number: int, level: int) -> None:
         """A trial is set aside at a rung where it stands already."""
         self._towards.pop(number, None)
+        self._stir(number)
         self._waiting[number] = level
+        self._idle[self.rungs.bracket(number), level] += 1
+
+    def _stir(self, number: int) -> None:
+        """It waits no more."""
+        if (level := self._waiting.pop(number, None)) is not None:
+            self._idle[self.rungs.bracket(number), level] -= 1
 
     def stand(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
         """What a trial came to at a rung, wherever it is now; said once."""
         row = self._standings.setdefault((self.rungs.bracket(number), level), [])
         bisect.insort(row, Standing(excess, tuple(losses), number))
+        self._grouped.pop((self.rungs.bracket(number), level), None)
 
     def leave(self, number: int) -> None:
         """A trial has ended."""
         self._towards.pop(number, None)
-        self._waiting.pop(number, None)
+        self._stir(number)
 
     def promotable(self, *, closing: bool) -> int | None:
         """The number of a trial that goes on now, of the highest rung that has one.
@@ -207,7 +231,7 @@ class Ladder:
         row = self._standings.get((bracket, level), [])
         if not row or len(row[0].losses) == 1:
             return 1
-        return max(1, min(len(_groups(row)[0]), 2 * len(row) // self.rungs.factor))
+        return max(1, min(len(self._groups(bracket, level)[0]), 2 * len(row) // self.rungs.factor))
 
     def hopeless(self, coming: int) -> list[int]:
         """Trials set aside that cannot go on whatever `coming` more trials and those in training come to.
@@ -225,8 +249,9 @@ class Ladder:
                 if row and len(row[0].losses) > 1:
                     return []
                 quota = max(1, (len(row) + most) // self.rungs.factor)
-                found += [each.number for each in row[quota:] if self._waiting.get(each.number) == level]
-                most += sum(self._waiting.get(each.number) == level for each in row[:quota])  # all may go on in turn
+                behind = [each.number for each in row[quota:] if self._waiting.get(each.number) == level]
+                most += self._idle[bracket, level] - len(behind)  # all of them may go on in turn
+                found += behind
         return found
 
     def _pick(self, bracket: int, level: int, quota: int) -> int | None:
@@ -237,7 +262,7 @@ class Ladder:
         if len(row[0].losses) == 1:
             best = (each.number for each in itertools.islice(row, quota))
             return next((number for number in best if self._waiting.get(number) == level), None)
-        for group in _groups(row):
+        for group in self._groups(bracket, level):
             here = [each for each in group if self._waiting.get(each.number) == level]
             if len(group) <= quota:
                 quota -= len(group)
@@ -248,14 +273,17 @@ class Ladder:
                 return here[0].number
         return None
 
-
-def _groups(row: Sequence[Standing]) -> list[list[Standing]]:
-    """Those within the limits by non-dominated rank, then the others by how far they are over them."""
-    inside = [each for each in row if each.excess <= 0]
-    fronts: dict[int, list[Standing]] = {}
-    for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
-        fronts.setdefault(rank, []).append(each)
-    return [fronts[rank] for rank in sorted(fronts)] + [[each] for each in row if each.excess > 0]
+    def _groups(self, bracket: int, level: int) -> list[list[Standing]]:
+        """Those within the limits by non-dominated rank, then the others by how far they are over them."""
+        if (bracket, level) not in self._grouped:
+            row = self._standings[bracket, level]
+            inside = [each for each in row if each.excess <= 0]
+            fronts: dict[int, list[Standing]] = {}
+            for each, rank in zip(inside, nondominated_ranks([each.losses for each in inside]), strict=True):
+                fronts.setdefault(rank, []).append(each)
+            over = [[each] for each in row if each.excess > 0]
+            self._grouped[bracket, level] = [*(fronts[rank] for rank in sorted(fronts)), *over]
+        return self._grouped[bracket, level]
 
 
 def _adding_most(here: Sequence[Standing], gone: Sequence[Standing], everybody: Sequence[Standing]) -> int:

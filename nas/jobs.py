@@ -25,6 +25,8 @@ class Budget:
         checkpoint: a directory that survives pauses and retries; exists when the evaluation starts.
         share: of the training images. scale: side of the images relative to the full one. Both are 1 at the full
             budget, and below it where the rungs say so.
+        attempt: of the trial, from 1. An earlier one that was given up for lost may still write for a while: what is
+            kept in `checkpoint` under a name with the attempt in it, and read from the latest, is safe from it.
     """
 
     start: int
@@ -34,6 +36,7 @@ class Budget:
     checkpoint: str
     share: float = 1.0
     scale: float = 1.0
+    attempt: int = 1
 
 
 Evaluate = Callable[[Any, Budget, Report], Metrics]
@@ -59,11 +62,21 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True)
+class Started(Event):
+    """A worker has begun with it; a runner may leave it out. `device` as PyTorch calls it on that host."""
+
+    host: str
+    device: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Reported(Event):
-    """Progress: metrics after `step` epochs."""
+    """Progress: metrics after `step` epochs; `host` and `device` are where, empty when nobody said."""
 
     step: int
     metrics: Metrics
+    host: str = ""
+    device: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

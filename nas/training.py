@@ -223,7 +223,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        checkpoint.save(self.folder, state)
+        checkpoint.save(self.folder, state, self.budget.attempt)
 
 
 def seconds_per_epoch(candidate: Architecture, data: ImageData, recipe: Recipe, device: str) -> float:

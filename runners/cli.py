@@ -116,6 +116,10 @@ def search(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
     ] = None,
+    runtime_env: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML or JSON for Ray: what it shall set up on its nodes, as pip: [timm]"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: 0]")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")
@@ -190,6 +194,9 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Let Ray's log and ours through, as NAS_LOG=debug does")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search for architectures. Interrupted, the same command goes on where it was."""
@@ -203,9 +210,14 @@ def search(
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
         "callbacks": callback or None,
         "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,
+        "runtime_env": runtime_env,
     }  # fmt: skip
     from nas.config import read_config
+    from runners import logs
 
+    if verbose:
+        os.environ[logs.VARIABLE] = "debug"
+    logs.configure()
     config = read_config(file, {name: value for name, value in given.items() if value is not None})
     if dry_run:
         from runners.dry_run import dry_run as say

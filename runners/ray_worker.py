@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -15,8 +16,11 @@ from ray import tune
 from ray.tune.result import TRAINING_ITERATION
 
 from nas.jobs import Event, Job, Lost, Reported
+from runners import logs
 from runners.evaluation import evaluate_job
+from runners.ray_luggage import unpack
 from runners.ray_words import EPOCH, shown
+from runners.runtime_env import STORAGE
 from runners.wire import EVENT, event_text, read_job
 
 
@@ -32,7 +36,10 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
         """Once an actor: keep space and evaluation, begin the first job."""
-        self._space, self._evaluate = space, evaluate
+        for name in STORAGE:  # where Ray was started by somebody who had set them
+            os.environ.pop(name, None)
+        self._space, self._evaluate = space, unpack(evaluate)
+        logs.configure()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self._begin(config)
@@ -98,6 +105,8 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
                 with suppress(Stopped):
                     evaluate_job(self._space, self._evaluate, job, send)
 
+        with suppress(OSError):  # whoever writes there says so; the driver made it on its own disk
+            Path(job.budget.checkpoint).mkdir(parents=True, exist_ok=True)
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
 

@@ -256,3 +256,32 @@ def hangs_long_in_c(candidate, budget, report):
 
 
 space = nas.Space({f"layer{index}": nas.one_of("skip", "conv3", "conv5") for index in range(4)})
+
+
+def finds_password(candidate, budget, report):
+    """How often this process holds what `needle` beside the checkpoints says, each byte of it turned by 85.
+
+    The password itself is never put together here, or this would find its own search.
+    """
+    import numpy as np
+
+    turned = (Path(budget.checkpoint).parents[2] / "needle").read_bytes()
+
+    def times(content):
+        return (np.frombuffer(content, np.uint8) ^ 85).tobytes().count(turned)
+
+    found = {"environment": 0, "arguments": 0, "memory": 0}
+    for name, value in os.environ.items():
+        found["environment"] += times(f"{name}={value}".encode())
+    found["environment"] += times(Path("/proc/self/environ").read_bytes())
+    found["arguments"] = times(Path("/proc/self/cmdline").read_bytes())
+    with Path("/proc/self/mem").open("rb", 0) as memory:
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            places, rights, *_ = line.split()
+            start, end = (int(place, 16) for place in places.split("-"))
+            if rights.startswith("rw") and rights.endswith("p"):
+                for at in range(start, end, 2**24):
+                    with contextlib.suppress(OSError):
+                        memory.seek(at)
+                        found["memory"] += times(memory.read(min(2**24, end - at)))
+    return {"accuracy": 0.5, "scheme": float("NAS_STORAGE" in os.environ), **found}

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -17,6 +18,7 @@ from nas.objectives import limits_from, objectives_from
 from nas.samplers.random import RandomSampler
 from nas.store.base import MemoryStore
 from nas.store.doctor import examine
+from nas.store.opening import open_study
 from nas.store.reading import read_study
 from nas.study import Plan, Study
 from nas.trial import State
@@ -388,3 +390,24 @@ def test_without_a_database_rungs_work_in_memory():
 
     assert {trial.state for trial in result.trials} == {State.COMPLETE, State.PRUNED}
     assert result.best.curve == {2: {"score": result.best.metrics["score"] + 1 / 8 - 1 / 2}, 4: result.best.curve[4]}
+
+
+def test_once_it_has_no_job_left_a_study_is_over_and_who_was_set_aside_is_pruned_in_the_database(layers, tmp_path):
+    """A runner that waits for events before it writes would wait for ever."""
+    url, goals = f"sqlite:///{tmp_path}/nas.db", objectives_from(["accuracy:max", "loss:min"])
+    facts = {"objectives": ["accuracy:max", "loss:min"], "limits": [], "epochs": [1, 9]}
+    with closing(open_study(url, "s", facts, layers, goals)) as store:
+        study = Study(
+            plan=Plan(trials=4, rungs=RUNGS, checkpoints=tmp_path),
+            pricing=Pricing(layers, None, ()),
+            objectives=goals,
+            sampler=RandomSampler(layers, 0),
+            store=store,
+        )
+        while job := study.next():
+            study.handle(Finished(job.number, 1, {"accuracy": job.number / 9, "loss": job.number / 7}, 1.0, "here"))
+            study.flush()
+
+        assert study.over
+        states = Counter(trial.state for trial in read_study(url, "s").trials)
+        assert states == {State.COMPLETE: 1, State.PRUNED: 3}

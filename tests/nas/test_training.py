@@ -361,3 +361,28 @@ def test_training_on_a_gpu_in_bf16_learns_the_digits(network, digits, tmp_path):
     spent = Budget(0, 8, 0, "cuda", str(tmp_path))
 
     assert TrainAndValidate(digits, Recipe(epochs=8))(network, spent, silent)["accuracy"] > 0.9
+
+
+def test_what_a_lost_attempt_still_writes_does_not_count(network, digits, tmp_path):
+    """Its node was frozen in an epoch and comes back when the next attempt is done, or has been lost itself."""
+    recipe, second = Recipe(epochs=3), dataclasses.replace(budget(tmp_path, 3), attempt=2)
+    frozen = Trainer(network, digits, recipe, budget(tmp_path, 3))
+    frozen.epoch = 1
+    frozen._save()
+    metrics = TrainAndValidate(digits, recipe)(network, second, silent)
+
+    frozen.epoch, frozen.metrics = 2, {"accuracy": 0.0}
+    frozen._save()
+
+    assert checkpoint.load(tmp_path)["epoch"] == 3
+    third = dataclasses.replace(second, attempt=3)
+    assert TrainAndValidate(digits, recipe)(network, third, silent) == metrics
+
+
+def test_the_files_of_earlier_attempts_go_when_a_later_one_has_written(tmp_path):
+    for attempt in (1, 2, 10):
+        checkpoint.save(tmp_path, {"epoch": attempt}, attempt)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["state.10.pt"]
+    (tmp_path / "state.10.pt").rename(tmp_path / "state.10.pt.broken")
+    assert checkpoint.load(tmp_path) is None
