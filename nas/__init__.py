@@ -14,7 +14,7 @@ from nas.version import __version__
 
 if TYPE_CHECKING:
     from nas import zoo
-    from nas.api import Result, search
+    from nas.api import Result, open_search, search
     from nas.architecture import Architecture
     from nas.costs import Cost, cost
     from nas.jobs import Budget, Report
@@ -37,6 +37,7 @@ _HOMES = {
     "int_range": "nas.space",
     "of": "nas.space",
     "one_of": "nas.space",
+    "open_search": "nas.api",
     "repeat": "nas.space",
     "search": "nas.api",
 }
@@ -56,6 +57,7 @@ __all__ = [
     "int_range",
     "of",
     "one_of",
+    "open_search",
     "repeat",
     "search",
     "zoo",

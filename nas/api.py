@@ -54,6 +54,8 @@ class RunnerOptions:
         address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
+        callbacks: of Ray Tune, for loggers and the like.
+        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it.
     """
 
     workers: int | None = None
@@ -64,6 +66,8 @@ class RunnerOptions:
     address: str | None = None
     timeout: float | None = None
     trial_timeout: float | None = None
+    callbacks: Sequence[Any] = ()
+    runtime_env: Mapping[str, Any] | None = None
 
 
 class Runner(Protocol):
@@ -102,6 +106,22 @@ class Result:
         """The complete trial within the limits that is best by the first objective; None when there is none."""
         return self.ranked[0] if self.ranked else None
 
+    @classmethod
+    def of(cls, study: Study, name: str = "") -> Result:
+        """What a study has come to so far."""
+        trials = tuple(study.trials[number] for number in sorted(study.trials))
+        goals, limits = study.goals.objectives, study.goals.all_limits
+        best = tuple(ranked(trials, goals, limits))
+        return cls(
+            name,
+            trials,
+            best,
+            tuple(pareto(trials, goals, limits)),
+            None if best else nearest(trials, goals, limits),
+            dict(study.rejected),
+            study.exhausted,
+        )
+
 
 def search(
     space: Space,
@@ -123,6 +143,7 @@ def search(
     trial_bytes: int | None = None,
     resources: Mapping[str, float] | None = None,
     address: str | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     epochs: tuple[int, int] = (1, 1),
     factor: int = 3,
     brackets: int = 1,
@@ -138,6 +159,7 @@ def search(
     protocol: Mapping[str, Any] | None = None,
     reuse: bool = False,
     watch: Watch | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Result:
     """Search `space` for what `evaluate` likes best.
 
@@ -165,6 +187,7 @@ def search(
             many trials share a GPU as fit into it.
         resources: {"A100": 0.25}: custom resources of a Ray cluster's nodes that each takes besides.
         address: of a Ray cluster, "auto" or HOST:PORT; None starts one on this machine.
+        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it: {"pip": ["timm"]}.
         timeout: seconds after which nothing new is started; what runs is finished.
         trial_timeout: seconds that one trial may take; then its worker is killed and the trial fails.
         epochs: (smallest, full) budget in whatever unit `evaluate` counts. Where they differ, trials climb rungs: each
@@ -185,6 +208,8 @@ def search(
         reuse: take in the evaluations that other studies in the database made under the same protocol and full budget;
             they are trials of this study, marked as reused, and do not count towards `trials`.
         watch: called with the study again and again, at least after every event.
+        callbacks: `ray.tune.Callback` objects for runner "ray": they see a Tune trial for each candidate, its choices
+            as `params` of its config, and its metrics by name with each `epoch`.
 
     Raises: InputError for anything wrong in the arguments, StoreError for the database, Terminated (no Exception) when
     `nas studies stop` asked for the end.
@@ -194,13 +219,6 @@ def search(
         raise InputError(
             "a worker process imported the script that started it: call search under `if __name__ == '__main__':`"
         )
-    goals = objectives_from(objectives)
-    limits = limits_from(constraints)
-    if trials < 1:
-        raise InputError(f"trials {trials}: at least 1 is needed")
-    rungs = Rungs(*epochs, factor, brackets, rung_subset, rung_scale)
-    if not NAME.fullmatch(study):
-        raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     carrier = _runner(runner)
     options = RunnerOptions(
         workers=workers,
@@ -211,8 +229,60 @@ def search(
         address=address,
         timeout=timeout,
         trial_timeout=trial_timeout,
+        callbacks=tuple(callbacks),
+        runtime_env=runtime_env,
     )
     carrier.check(options)
+    opened = open_search(
+        space, objectives=objectives, costs=costs, constraints=constraints, measure=measure, scores=scores,
+        trials=trials, sampler=sampler, storage=storage, study=study, epochs=epochs, factor=factor, brackets=brackets,
+        rung_subset=rung_subset, rung_scale=rung_scale, seed=seed, device=device, checkpoints=checkpoints, start=start,
+        settings=settings, protocol=protocol, reuse=reuse,
+    )  # fmt: skip
+    with opened as search_:
+        carrier.run(search_, evaluate, options, tidying(search_, watch))
+    return Result.of(search_, study)
+
+
+@contextmanager
+def open_search(
+    space: Space,
+    *,
+    objectives: Mapping[str, str] | Sequence[str],
+    costs: Costs | None = None,
+    constraints: Mapping[str, str] | Sequence[str] | None = None,
+    measure: Measure | None = None,
+    scores: Scores | None = None,
+    trials: int = 100,
+    sampler: str = "auto",
+    storage: str | None = "sqlite:///nas.db",
+    study: str = "search",
+    epochs: tuple[int, int] = (1, 1),
+    factor: int = 3,
+    brackets: int = 1,
+    rung_subset: float = 1.0,
+    rung_scale: float = 1.0,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoints: str | Path = "checkpoints",
+    start: Sequence[Any] = (),
+    settings: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
+    reuse: bool = False,
+) -> Iterator[Study]:
+    """The study of a search that somebody else carries out, as a Ray Tune script of your own (docs/tune.md).
+
+    Arguments are those of `search`. Inside the `with` the study is this process's alone; `Result.of` tells what came of
+    it. Raises: InputError, StoreError.
+    """
+    check_packages()
+    goals = objectives_from(objectives)
+    limits = limits_from(constraints)
+    if trials < 1:
+        raise InputError(f"trials {trials}: at least 1 is needed")
+    rungs = Rungs(*epochs, factor, brackets, rung_subset, rung_scale)
+    if not NAME.fullmatch(study):
+        raise InputError(f"study name {study!r}: letters, digits, '.', '_' and '-' are possible, 128 at most")
     known = Pricing(space, costs, ()).known
     if measure is not None and (both := sorted({*measure.names} & {*known})):
         raise InputError(f"measure: {', '.join(both)} is also a known cost")
@@ -249,18 +319,7 @@ def search(
             if reuse:
                 search_.reuse()
             search_.enqueue(starts)
-            carrier.run(search_, evaluate, options, _watching(watch, Keeper(root, goals, limits)))
-    everything = tuple(search_.trials[number] for number in sorted(search_.trials))
-    best = tuple(ranked(everything, goals, limits))
-    return Result(
-        study,
-        everything,
-        best,
-        tuple(pareto(everything, goals, limits)),
-        None if best else nearest(everything, goals, limits),
-        dict(search_.rejected),
-        search_.exhausted,
-    )
+            yield search_
 
 
 def _facts(
@@ -310,8 +369,9 @@ def _closing(store: Store) -> Iterator[None]:
     store.close()
 
 
-def _watching(watch: Watch | None, keeper: Keeper) -> Watch:
-    """The caller's watch, and the checkpoints of the best few kept."""
+def tidying(study: Study, watch: Watch | None = None) -> Watch:
+    """Deletes the checkpoints that nobody will ask for as trials of the study end; then calls `watch`."""
+    keeper = Keeper(study.plan.checkpoints, study.goals.objectives, study.goals.all_limits)
     taken = 0
 
     def look(study: Study) -> None:

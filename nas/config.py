@@ -49,6 +49,7 @@ class SearchConfig(BaseModel):
     gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] | None = None
     resources: dict[str, Annotated[float, Field(gt=0)]] = {}
     address: str | None = None
+    runtime_env: str | None = None
     seed: int = 0
     timeout: float | None = Field(default=None, gt=0)
     trial_timeout: float | None = Field(default=None, gt=0)
@@ -68,6 +69,7 @@ class SearchConfig(BaseModel):
     published: bool = False
     baseline: bool = False
     proxies: list[str] = []
+    callbacks: list[str] = []
 
     @field_validator("objectives")
     @classmethod

@@ -148,6 +148,20 @@ class Ladder:
         """Trials that are set aside: number to the rung that they reached."""
         return self._waiting
 
+    @property
+    def climbing(self) -> Mapping[int, int]:
+        """Trials that train, or will again: number to the rung that they train to."""
+        return self._towards
+
+    @property
+    def leader(self) -> tuple[int, int] | None:
+        """The best of the highest rung that somebody has reached: epochs and number; the full budget is none."""
+        for level in reversed(self.rungs.levels[:-1]):
+            rows = [self._standings.get((bracket, level), ()) for bracket in range(self.rungs.brackets)]
+            if best := min((row[0] for row in rows if row), default=None):
+                return level, best.number
+        return None
+
     def enter(self, number: int, level: int) -> None:
         """A trial trains towards a rung."""
         self._waiting.pop(number, None)

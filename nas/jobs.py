@@ -62,11 +62,21 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True)
+class Started(Event):
+    """A worker has begun with it; a runner may leave it out. `device` as PyTorch calls it on that host."""
+
+    host: str
+    device: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Reported(Event):
-    """Progress: metrics after `step` epochs."""
+    """Progress: metrics after `step` epochs; `host` and `device` are where, empty when nobody said."""
 
     step: int
     metrics: Metrics
+    host: str = ""
+    device: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

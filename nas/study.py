@@ -17,9 +17,10 @@ from nas.errors import ArchitectureError, SpaceError, StoreError
 from nas.feasible import Priced, Pricing
 from nas.fidelity import Ladder, Rungs
 from nas.goals import Goals
-from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported
+from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported, Started
 from nas.measuring import Measure, Measuring
 from nas.objectives import Limit, Objective, excess
+from nas.progress import Progress
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
@@ -60,7 +61,7 @@ class Study:
 
     Attributes:
         trials: by number. ladder: where they stand. finished: those that have ended, in the order in which they did.
-        exhausted: whether no new candidate was left within the limits.
+        exhausted: whether no new candidate was left within the limits. progress: how far it is.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Study:
                 sampler.see(self._handles[trial.number], begun)
         for trial in self.trials.values():
             self._place(trial)
+        self.progress = Progress(self.trials.values())
 
     def _place(self, trial: Trial) -> None:
         """Where a trial of an earlier driver stands on the ladder."""
@@ -328,6 +330,8 @@ class Study:
 
     def _job(self, draft: _Draft) -> Job:
         trial = draft.trial
+        before = self.trials.get(trial.number)
+        self.progress.begin(trial, promoted=before is not None and before.state is State.PAUSED)
         self.trials[trial.number] = trial
         self._highest = max(self._highest, trial.number)
         self.ladder.enter(trial.number, trial.budget.stop)
@@ -350,7 +354,10 @@ class Study:
         if any(waiting.number == event.number for waiting in self._unfinished):
             return  # this attempt was lost, the next has not begun
         match event:
+            case Started():
+                self.progress.start(event)
             case Reported(step=step, metrics=metrics):
+                self.progress.report(trial, event)
                 trial = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})
                 self.trials[trial.number] = trial
                 self._store.report(trial, step, metrics)
@@ -389,7 +396,9 @@ class Study:
         metrics = {**event.metrics, **trial.metrics}
         if missing := self.goals.missing(metrics):
             self._fail(trial, f"evaluate returned {', '.join(metrics)}, and the {missing} is not among them", event)
-        elif trial.budget.stop < self.ladder.rungs.full:
+            return
+        self.progress.finish(trial)
+        if trial.budget.stop < self.ladder.rungs.full:
             self._pause(trial, event)
         else:
             seconds = _seconds(trial, event)
@@ -406,6 +415,7 @@ class Study:
         self.trials[trial.number] = trial
         self._store.report(trial, level, event.metrics)
         self._store.pause(trial)
+        self.progress.rest(trial.number)
         if (reached := self.goals.outcome(trial)) is not None:
             self._sampler.see(self._handles[trial.number], reached)
         self.ladder.reach(trial.number, level, *self._standing({**event.metrics, **trial.metrics}))
@@ -424,6 +434,7 @@ class Study:
     def _lose(self, trial: Trial, reason: str) -> None:
         if trial.attempt < ATTEMPTS:
             self._store.lose(trial, reason)
+            self.progress.lose(trial, reason)
             self._unfinished.append(trial)
         else:
             self._end(trial.moved(State.FAIL, reason=f"lost {trial.attempt} times: {reason}", seconds=0.0))
@@ -431,6 +442,7 @@ class Study:
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
         self.ladder.leave(trial.number)
+        self.progress.end(trial)
         values = self.goals.values(trial.metrics) if trial.state is State.COMPLETE else None
         if trial.state is State.PRUNED and len(self.goals.objectives) == 1:  # as Optuna does it
             values = self.goals.values({**trial.curve[trial.epochs], **trial.metrics})
@@ -474,6 +486,20 @@ class Study:
     def waiting(self) -> int:
         """Trials that will be handed out again before new ones."""
         return len(self._unfinished) + sum(draft.handle is None for draft in self._drafts)
+
+    @property
+    def at_work(self) -> int:
+        """Trials that workers have now, or that wait for a free one in the runner's own queue."""
+        return max(0, self.running - self.waiting)
+
+    @property
+    def epochs_expected(self) -> float:
+        """About how many epochs its trials come through in all; those that failed count with what they had."""
+        progress, rungs = self.progress, self.ladder.rungs
+        trials = self._counted if self.exhausted else max(self._counted, self.plan.trials)
+        begun = sum(level - progress.done(number) for number, level in self.ladder.climbing.items())
+        guess = rungs.epochs(max(0, trials - progress.adopted - progress.failed)) + progress.failed_epochs
+        return max(guess, float(progress.epochs + begun))
 
     @property
     def over(self) -> bool:

@@ -116,6 +116,10 @@ def search(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
     ] = None,
+    runtime_env: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML or JSON for Ray: what it shall set up on its nodes, as pip: [timm]"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: 0]")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which nothing new is started; what runs is finished")
@@ -170,6 +174,13 @@ def search(
             help="Zero-cost scores to choose candidates by, as in synflow,naswot; see `nas proxies`",
         ),
     ] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="Ray Tune callback, an object or what makes one, as ray.tune.logger:JsonLoggerCallback",
+        ),
+    ] = None,
     export: Annotated[str | None, typer.Option(metavar="DIR", help="Export the best model there at the end")] = None,
     published: Annotated[
         bool | None,
@@ -183,6 +194,9 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the space is and what a trial costs, and stop")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Let Ray's log and ours through, as NAS_LOG=debug does")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search for architectures. Interrupted, the same command goes on where it was."""
@@ -194,10 +208,16 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
+        "callbacks": callback or None,
         "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,
+        "runtime_env": runtime_env,
     }  # fmt: skip
     from nas.config import read_config
+    from runners import logs
 
+    if verbose:
+        os.environ[logs.VARIABLE] = "debug"
+    logs.configure()
     config = read_config(file, {name: value for name, value in given.items() if value is not None})
     if dry_run:
         from runners.dry_run import dry_run as say

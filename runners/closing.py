@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from nas.store.database import DEFAULT
 from nas.store.trouble import redact
 from nas.trial import Source, State, Trial
 from runners.baseline import Comparison, comparison_json, comparison_line
+from runners.by_rung import rungs_json, rungs_line, spent_line
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table
 
@@ -78,7 +80,9 @@ def close(outcome: Outcome, out: Console) -> None:
         names, rival_trials = zip(*rivals, strict=True)
         out.print(trial_table(rival_trials, objectives, "for comparison", names, limits))
     baseline = comparison_line(outcome.baseline) if outcome.baseline else ""
-    for line in (_shortfall(outcome), _counts(outcome), baseline, _export_line(outcome), *_where_next(outcome)):
+    trained = result.trials, setup.config.rungs
+    spent = "; ".join(filter(None, (spent_line(*trained), rungs_line(*trained))))
+    for line in (_shortfall(outcome), _counts(outcome), spent, baseline, _export_line(outcome), *_where_next(outcome)):
         if line:
             out.print(line, highlight=False, soft_wrap=True)
 
@@ -94,7 +98,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "failed": _in(result, State.FAIL),
         "pruned": _in(result, State.PRUNED),
         "paused": _in(result, State.PAUSED),
-        "epochs": sum(trial.epochs for trial in result.trials if trial.source is Source.TRAINED),
+        **rungs_json(result.trials, outcome.setup.config.rungs),
         "reused": sum(trial.source is Source.REUSED for trial in result.trials),
         "rejected": dict(result.rejected),
         "exhausted": result.exhausted,
@@ -149,7 +153,7 @@ def _counts(outcome: Outcome) -> str:
     more = [
         f"{count} {what}"
         for what, count in (
-            ("stopped early", _in(result, State.PRUNED)),
+            ("pruned", _in(result, State.PRUNED)),
             ("paused", _in(result, State.PAUSED)),
             ("run by Optuna", sum(trial.source is Source.ADOPTED for trial in result.trials)),
         )
@@ -183,9 +187,8 @@ def _near(path: Path) -> str:
 
 def _where_next(outcome: Outcome) -> list[str]:
     setup, url = outcome.setup, outcome.url
-    where = (
-        "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else "  (NAS_STORAGE as now)"
-    )
+    secret = "NAS_STORAGE_FILE" if os.environ.get("NAS_STORAGE_FILE") else "NAS_STORAGE"
+    where = "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else f"  ({secret} as now)"
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
     if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")

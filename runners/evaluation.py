@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 import traceback
@@ -22,10 +23,10 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
     Or `Lost`, and the answer is False: the GPU failed under it, and this process is of no more use.
     """
     started = time.monotonic()
-    host = socket.gethostname()
+    host, device = socket.gethostname(), device_name(job.budget.device)
 
     def report(step: int, metrics: Metrics) -> None:
-        send(Reported(job.number, job.attempt, int(step), checked_metrics(metrics)))
+        send(Reported(job.number, job.attempt, int(step), checked_metrics(metrics), host, device))
 
     try:
         metrics = checked_metrics(evaluate(space.decode(job.genome), job.budget, report))
@@ -41,6 +42,14 @@ def evaluate_job(space: Space, evaluate: Evaluate, job: Job, send: Callable[[Eve
         return True
     send(Failed(job.number, job.attempt, reason, time.monotonic() - started, host, again=full is not None))
     return True
+
+
+def device_name(device: str) -> str:
+    """A device by its number on this host, where this process sees only some of them: cuda of GPU 3 is cuda:3."""
+    visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    kind, _, index = device.partition(":")
+    place = int(index) if index.isdigit() else 0
+    return f"cuda:{visible[place]}" if kind == "cuda" and place < len(visible) else device
 
 
 def traced(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from nas.study import Study
 from runners import local
 from runners.evaluation import evaluate_job
 from runners.loop import drive
+from runners.runtime_env import refuse_runtime_env
 
 
 class InlinePool:
@@ -52,6 +53,7 @@ def check(options: RunnerOptions) -> None:
         raise InputError(f"the inline runner is one worker, not {options.workers}; use local or ray for more")
     if options.trial_timeout is not None:
         raise InputError("the inline runner cannot end an evaluation; use local or ray")
+    refuse_runtime_env(options.runtime_env, "inline")
     if options.cpus_per_trial is not None:
         raise InputError("the inline runner takes the cores of this process; use local or ray for --cpus-per-trial")
     if options.address is not None:

@@ -28,6 +28,7 @@ from nas.memory import share_of_gpu
 from nas.space import Space
 from nas.study import Study
 from runners.loop import drive
+from runners.runtime_env import refuse_runtime_env
 from runners.worker import READY, Unable, work
 
 EXACT = 1e-6  # 49 trials fit where each takes 1/49, whatever floats say
@@ -39,8 +40,11 @@ GUARD = "a script must call search under `if __name__ == '__main__':`, and evalu
 
 def check(options: RunnerOptions) -> None:
     """Raises: InputError for options that this machine cannot carry out."""
+    refuse_runtime_env(options.runtime_env, "local")
     if options.address is not None:
         raise InputError("the local runner has no cluster to connect to; use ray")
+    if options.callbacks:
+        raise InputError("callbacks are Ray Tune's; use the runner ray")
     if options.resources:
         raise InputError(f"--resources {', '.join(options.resources)}: only the nodes of a Ray cluster have such")
     check_numbers(options)

@@ -26,6 +26,7 @@ from nas.ranking import nearest, pareto, ranked, shortfall
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.trial import State, Trial
+from runners.by_rung import foremost, rungs_json, rungs_line, spent_line, state_counts
 from runners.job_setup import read_architecture
 from runners.moving import moved_line
 from runners.tables import quantity, save_picture, trial_json, trial_table
@@ -61,6 +62,7 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
             {
                 "study": name,
                 **counts,
+                **rungs_json(record.trials, record.rungs),
                 "driver": driver,
                 "settings": record.settings,
                 "best": [trial_json(trial) for trial in shown],
@@ -68,7 +70,7 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
             }
         )
         return
-    out.print(f"study {name}: " + ", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+    out.print(f"study {name}: {state_counts(record.trials, record.rungs)}", highlight=False, soft_wrap=True)
     for key in ("space", "data", "objectives", "limits"):
         value = record.settings.get(key)
         if value:
@@ -80,11 +82,16 @@ def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> No
     )
     spent = sum(trial.seconds or 0.0 for trial in record.trials)
     out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
+    for line in (spent_line(record.trials, record.rungs), rungs_line(record.trials, record.rungs)):
+        if line:
+            out.print(f"  {line}", highlight=False, soft_wrap=True)
     out.print(f"  {moved_line(history)}", highlight=False, soft_wrap=True)
     if shown:
         out.print(trial_table(shown, record.objectives, "best so far", limits=record.limits))
     elif short := _shortfall(record):
         out.print(f"  {short}", highlight=False, soft_wrap=True)
+    elif ahead := foremost(record.trials, record.objectives):
+        out.print(f"  none is complete; {ahead}", highlight=False, soft_wrap=True)
 
 
 def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_json: bool, out: Console) -> None:
@@ -92,9 +99,7 @@ def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_jso
     record = read_study(storage_url(storage), name)
     shown = _shown(record, count)
     if not shown:
-        raise InputError(
-            _shortfall(record) or f"study {name!r} has no complete trial yet ({len(record.trials)} in all)"
-        )
+        raise InputError(_shortfall(record) or _none_complete(record))
     if as_json:
         _json([trial_json(trial) for trial in shown])
         return
@@ -107,13 +112,20 @@ def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_jso
         save_picture(picture, svg, f"nas best {name}")
 
 
+def _none_complete(record: StudyRecord) -> str:
+    count, ahead = len(record.trials), foremost(record.trials, record.objectives)
+    return f"study {record.name!r} has no complete trial yet ({count} in all{f'; {ahead}' if ahead else ''})"
+
+
 def trials(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
     """`nas trials`."""
     record = read_study(storage_url(storage), name)
     if as_json:
         _json([trial_json(trial) for trial in record.trials])
     else:
-        out.print(trial_table(record.trials, record.objectives, f"trials of {name}", limits=record.limits))
+        out.print(
+            trial_table(record.trials, record.objectives, f"trials of {name}", limits=record.limits, progress=True)
+        )
 
 
 def export_trial(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from nas.api import RunnerOptions, Watch
-from nas.jobs import Event, Job
+from nas.jobs import Event, Job, Started
 from nas.study import Study
 
 TICK_S = 0.5  # the longest that the loop waits before it looks at the clock
@@ -33,6 +34,7 @@ class Pool(Protocol):
 def drive(study: Study, pool: Pool, options: RunnerOptions, watch: Watch) -> None:
     """Until the study is over, or its time is and the running jobs are done. Always stops the pool."""
     ends = None if options.timeout is None else time.monotonic() + options.timeout
+    host, study.progress.workers = socket.gethostname(), pool.free
     try:
         watch(study)
         while True:
@@ -40,6 +42,7 @@ def drive(study: Study, pool: Pool, options: RunnerOptions, watch: Watch) -> Non
             free = 0 if late else pool.free
             for job in study.jobs(free) if free else ():
                 pool.start(job)
+                study.handle(Started(job.number, job.attempt, host, job.budget.device))
             study.flush()
             watch(study)
             if study.over or (late and study.running == study.waiting and not study.pending):

@@ -16,12 +16,16 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.api import RunnerOptions
-from nas.errors import ForeignPackageError, InputError
+from nas.errors import InputError
 from nas.memory import share_of_gpu
 from runners.local import EXACT, gpu_memory, most_on_gpus
+from runners.logs import verbose
+from runners.runtime_env import SECRETS
 
 log = logging.getLogger(__name__)
 
+SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in the environment of a driver that `ray job submit` started
+OVERRIDE = "RAY_OVERRIDE_JOB_RUNTIME_ENV"  # our `runtime_env` goes before that of a submitted job, field by field
 ANSWER_S = 120  # that a node may take to say what it is
 A_BIT = 0.01  # of a GPU, to see it
 UNASKED = ("node:", "object_store_memory")  # resources of Ray's own that a trial does not take
@@ -41,10 +45,9 @@ ENVIRONMENT = {
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Settings for Tune, and no database URL for the processes that Ray starts."""
-    before = {name: os.environ.get(name) for name in (*values, "NAS_STORAGE")}
+    """Settings for Tune."""
+    before = {name: os.environ.get(name) for name in (*values, "TUNE_GLOBAL_CHECKPOINT_S")}
     os.environ.update(values)
-    os.environ.pop("NAS_STORAGE", None)
     try:
         yield
     finally:
@@ -53,8 +56,24 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[None]:
-    """Connected to Ray; a connection that was there before is used and left as it is."""
+def _secretive(*more: str) -> Iterator[None]:
+    """No database URL or password for the processes that Ray starts meanwhile; this one needs them to come back."""
+    before = {name: os.environ.pop(name) for name in (*SECRETS, *more) if name in os.environ}
+    override = os.environ.get(OVERRIDE)
+    os.environ[OVERRIDE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+        os.environ.pop(OVERRIDE) if override is None else os.environ.__setitem__(OVERRIDE, override)
+
+
+@contextmanager
+def cluster(address: str | None, runtime_env: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Connected to Ray; a connection that was there before is used and left as it is.
+
+    Raises: InputError when there is no cluster, or it takes no such `runtime_env`.
+    """
     if ray.is_initialized():
         yield
         return
@@ -62,15 +81,20 @@ def cluster(address: str | None) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="nas-ray-", ignore_cleanup_errors=True) as empty:
         os.chdir(empty)  # Ray puts the driver's directory first on its workers' path, see the decision
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level="error",
-                configure_logging=True,
-            )
+            with _secretive() if address else _secretive(SUBMITTED):
+                ray.init(
+                    address=address or "local",
+                    runtime_env=dict(runtime_env) if runtime_env else None,
+                    include_dashboard=False if address is None else None,
+                    log_to_driver=verbose(),
+                    logging_level="info" if verbose() else "error",
+                    configure_logging=True,
+                )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise InputError(f"no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]}") from error
+            reason = " ".join(str(error).split())[:500]
+            if isinstance(error, ray.exceptions.RuntimeEnvSetupError):
+                raise InputError(f"runtime_env: {reason}") from error
+            raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from error
         finally:
             os.chdir(here)
             if threading.current_thread() is threading.main_thread():
@@ -181,48 +205,3 @@ def _gpu_memory() -> int:
                 f"have; give a number"
             )
     return int(min(found))
-
-
-PROBE = """
-def probe(names):
-    import importlib.util, pathlib
-    found = {}
-    for name in names:
-        spec = importlib.util.find_spec(name)
-        places = [spec.origin] if spec and spec.origin else list(spec.submodule_search_locations) if spec else []
-        found[name] = str(pathlib.Path(places[0])) if places else "nowhere"
-    return found
-"""
-
-
-def check_nodes() -> None:
-    """Ask every node where it would import our packages from; they must lie beside each other.
-
-    Raises: ForeignPackageError naming the package and the node.
-    """
-    scope: dict[str, Any] = {"__name__": "__main__"}  # so that Ray sends the function by value
-    exec(PROBE, scope)  # noqa: S102 - a constant of this file
-    probe = ray.remote(num_cpus=0, max_retries=0)(scope["probe"])
-    names = ("nas", "search_spaces", "runners", "dashboards")
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    asked = {  # by id: several nodes may share an address
-        node_id: probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(names)
-        for node_id in nodes
-    }
-    for node_id, answer in asked.items():
-        node = nodes[node_id]
-        try:
-            found = ray.get(answer, timeout=ANSWER_S)
-        except ray.exceptions.TaskUnschedulableError:
-            continue  # it was dead already, and Ray had not noticed
-        except ray.exceptions.RayError as error:
-            raise InputError(f"Ray node {node} does not answer: {str(error).splitlines()[0]}") from error
-        if found["nas"] == "nowhere":
-            raise InputError(f"mixer-nas is not installed on Ray node {node}")
-        home = Path(found["nas"]).parent.parent
-        for name in names:
-            if Path(found[name]) != home / name / "__init__.py":
-                raise ForeignPackageError(
-                    f"package {name!r} on Ray node {node} would come from {Path(found[name]).parent}, "
-                    f"but mixer-nas has its own in {home}; rename that folder or take it off the path"
-                )

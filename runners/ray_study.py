@@ -1,152 +1,222 @@
-"""A study in the words of Ray Tune: a searcher that asks it for jobs and a scheduler that knows why trials broke."""
+"""A study as a Ray Tune searcher: it asks the study for jobs and tells it what came of them.
+
+`StudySearcher` and `runners.ray_rungs.RungScheduler` belong together. One Tune trial is one network: at a rung it
+pauses, and when the study goes on with it the same Tune trial is woken with the next budget.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import ray
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from nas.api import RunnerOptions, Watch
+from nas.api import Watch, tidying
 from nas.errors import InputError, NasError
-from nas.jobs import Event, Failed, Job, Lost
+from nas.jobs import Event, Failed, Finished, Job, Lost
 from nas.study import Study
+from nas.trial import State
 from runners.local import too_late
-from runners.wire import EVENT, job_text, read_event
+from runners.ray_words import PlainWords, Words
 
+SPARED = 20  # times that a job may be given to actors which are dead already
 ROOM_S = 3.0  # between two looks at how much room the cluster has
-UNMADE = "died because of an error raised in its creation task"  # Ray's words for an actor that could not be made
-
-
-class Causes(FIFOScheduler):  # type: ignore[misc]
-    """First in, first out; ends what is late, and notes why a trial broke, which Tune tells only its scheduler."""
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        super().__init__()
-        self._searcher = searcher
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as with the searcher."""
-        return {}
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Asked ten times a second; an actor whose job is late is killed first, whatever it does."""
-        self._searcher.tick()
-        for trial in tune_controller.get_live_trials():
-            if trial.temporary_state.ray_actor is not None and self._searcher.late(trial.trial_id):
-                ray.kill(trial.temporary_state.ray_actor)
-        return super().choose_trial_to_run(tune_controller)
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        """The last line of the error that Tune has written down, and whether the actor could not be made."""
-        try:
-            told = Path(trial.error_file).read_text()
-        except (OSError, TypeError):
-            return
-        lines = [line.strip() for line in told.splitlines() if line.strip()]
-        if lines:
-            self._searcher.causes[trial.trial_id] = lines[-1][:500]
-            if UNMADE in told:
-                self._searcher.unable(lines[-1][:500])
+IDLE_S = 0.05  # between two questions to a study that has nothing to do just now
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """A Tune searcher that asks a study for jobs and tells it what came of them."""
+    """A Tune searcher over a study; give `RungScheduler(searcher)` to Tune beside it, and `num_samples=-1`.
+
+    Attributes:
+        study: whose jobs these are. workers: how many may be in flight; may be changed at any time.
+        error: what ended the search, for the caller to raise when Tune has ended.
+        woken: Tune trials to start again, oldest first. over: whether nothing more will be asked for.
+    """
 
     def __init__(
         self,
         study: Study,
         workers: int,
-        options: RunnerOptions,
-        watch: Watch,
+        *,
+        timeout: float | None = None,
+        trial_timeout: float | None = None,
+        watch: Watch | None = None,
+        words: Words | None = None,
         room: Callable[[], int] | None = None,
     ) -> None:
-        """`workers` is how many jobs may be in flight; `room`, asked every few seconds, how many may be now."""
-        super().__init__(metric="mixer_nas_step", mode="max")
-        self._study, self._workers, self._watch = study, workers, watch
-        self._room, self._asked = room, time.monotonic()
-        self._ends = None if options.timeout is None else time.monotonic() + options.timeout
-        self._limit = options.trial_timeout
-        self._jobs: dict[str, Job] = {}
-        self._started: dict[str, tuple[float, str]] = {}
-        self._killed: dict[str, Failed] = {}
+        """Over `study`, with `workers` jobs at a time; `room`, asked every few seconds, says how many it may be now.
+
+        `timeout` and `trial_timeout` are seconds, as for `nas.search`; `watch` None deletes checkpoints that nobody
+        will ask for; `words` None is for trainables of the user's own.
+        """
+        super().__init__()
+        self.study, self.workers = study, workers
+        self.words: Words = words or PlainWords(study.space)
         self.error: NasError | None = None
-        self.causes: dict[str, str] = {}
+        self.woken: deque[str] = deque()
+        self.over = False
+        self.scheduled = False
+        self._watch = watch or tidying(study)
+        self._ends = None if timeout is None else time.monotonic() + timeout
+        self.limit = trial_timeout
+        self._room, self._asked = room, time.monotonic()
+        self._again: deque[Job] = deque()
+        self._spared: Counter[int] = Counter()
+        self._jobs: dict[str, Job] = {}
+        self._paused: dict[int, str] = {}
+        self._started: dict[str, float] = {}
+        self._hosts: dict[str, str] = {}
+        self._killed: dict[str, Failed] = {}
+        self._told = len(study.finished)
+        self.causes: dict[str, Event] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher, and the study in SQL is the only state that counts."""
         return {}
 
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **_: Any) -> bool:  # noqa: ARG002
+        """The study has objectives of its own; what else stands in the config goes to the trainable as it is."""
+        return True
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
     def suggest(self, trial_id: str) -> Any:
-        """The next job; None while others run and none is to be had; FINISHED at the end."""
-        late = self.error is not None or (self._ends is not None and time.monotonic() >= self._ends)
-        if len(self._jobs) >= self._workers:
+        """The config of the next new trial; None while others run or only paused ones go on; FINISHED at the end."""
+        if not self.scheduled:
+            raise InputError("StudySearcher needs scheduler=RungScheduler(searcher) beside it")
+        while len(self._jobs) < self.workers:
+            job = self._next()
+            if job is None:
+                break
+            waiting = self._paused.pop(job.number, None)
+            if waiting is None:
+                self._jobs[trial_id] = job
+                self._watch(self.study)
+                return self.words.config(job)
+            self._jobs[waiting] = job
+            self.woken.append(waiting)
+            self._watch(self.study)
+        if self._jobs:
+            return None
+        self.tick()  # with nothing alive Tune asks here and nowhere else
+        if self._late or self.study.over:
+            self.over = True
+            return Searcher.FINISHED
+        time.sleep(IDLE_S)  # else Tune would ask without a pause
+        return None
+
+    def job(self, trial_id: str) -> Job | None:
+        """What a Tune trial is doing."""
+        return self._jobs.get(trial_id)
+
+    @property
+    def _late(self) -> bool:
+        return self.error is not None or (self._ends is not None and time.monotonic() >= self._ends)
+
+    def _next(self) -> Job | None:
+        if self._again:
+            return self._again.popleft()
+        if self._late:
             return None
         try:
-            job = None if late else self._study.next()
+            return self.study.next()
         except NasError as error:
             self.error = error  # Tune would bury it in a traceback of its own
-            job = None
-        if job is None:
-            waits = self._jobs or not (late or self._study.over)
-            return None if waits else Searcher.FINISHED
-        self._jobs[trial_id] = job
-        self._watch(self._study)
-        return {"job": job_text(job), "timed": self._limit is not None}
+            return None
+
+    # -- what the scheduler tells ------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Between events: what waits for the database is tried again, and the cluster may have grown.
+        """Between events: write what waits, and see whether the cluster has grown.
 
         Raises what ends the search at once.
         """
         if self._room is not None and time.monotonic() >= self._asked + ROOM_S:
-            self._workers, self._asked = self._room(), time.monotonic()
+            self.workers, self._asked = self._room(), time.monotonic()
+        pending = self.study.pending
         try:
-            self._study.flush()
+            self.study.flush()
         except NasError as error:
             self.error = error
             raise
-        if self._study.away_s is not None:
-            self._watch(self._study)
+        if pending or self.study.away_s is not None:
+            self._watch(self.study)
 
-    def late(self, trial_id: str) -> bool:
-        """Whether a job shall be killed now; said once."""
-        if self._limit is None or trial_id not in self._started or trial_id in self._killed:
-            return False
-        began, host = self._started[trial_id]
-        seconds, job = time.monotonic() - began, self._jobs[trial_id]
-        if seconds <= self._limit:
-            return False
-        self._killed[trial_id] = Failed(job.number, job.attempt, too_late(self._limit), seconds, host)
-        return True
+    def ended(self) -> list[str]:
+        """Tune trials that are paused and that the study has ended since the last call; at the end all that are."""
+        found, self._told = self.study.finished[self._told :], len(self.study.finished)
+        numbers = list(self._paused) if self.over else [trial.number for trial in found if trial.number in self._paused]
+        return [self._paused.pop(number) for number in numbers]
 
-    def unable(self, cause: str) -> None:
-        """An actor could not be made: neither could another one, and the trials wait."""
-        self.error = self.error or InputError(f"a Ray worker cannot start: {cause}")
+    def began(self, trial_id: str) -> None:
+        """Its actor runs."""
+        self._started.setdefault(trial_id, time.monotonic())
+
+    def late(self) -> list[str]:
+        """Tune trials to be killed now; each is said once."""
+        found = []
+        for trial_id, began in self._started.items() if self.limit is not None else ():
+            seconds = time.monotonic() - began
+            if self.limit is not None and seconds > self.limit and trial_id not in self._killed:
+                job, host = self._jobs[trial_id], self._hosts.get(trial_id, "")
+                self._killed[trial_id] = Failed(job.number, job.attempt, too_late(self.limit), seconds, host)
+                found.append(trial_id)
+        return found
+
+    def took(self, trial_id: str, result: Mapping[str, Any]) -> State | None:
+        """Take in a result. PAUSED: at a rung. RUNNING: not done. None: no more of this job in this Tune trial."""
+        job = self._jobs.get(trial_id)
+        if job is None:
+            return None
+        self.began(trial_id)
+        self._hosts[trial_id] = str(result.get("hostname", ""))
+        event = self.words.event(job, result, ended=False)
+        if event is not None:
+            self._handle(event)
+        state = self.study.trials[job.number].state
+        if state is State.RUNNING and not isinstance(event, Finished | Failed):
+            return state
+        self._forget(trial_id)
+        if state is State.PAUSED:
+            self._paused[job.number] = trial_id
+            return state
+        return None
+
+    def broke(self, trial_id: str, cause: str, *, begun: bool, own: bool, unmade: bool) -> None:
+        """A Tune trial ends with an error: `begun` or not, the evaluation's `own`, or its actor could not be made."""
+        job = self._jobs.get(trial_id)
+        if job is None:
+            return
+        if unmade:
+            self.error = self.error or InputError(f"a Ray worker cannot start: {cause}")
+        if trial_id in self._killed:
+            self.causes[trial_id] = self._killed[trial_id]
+        elif own and self.words.own_errors:
+            seconds = time.monotonic() - self._started.get(trial_id, time.monotonic())
+            self.causes[trial_id] = Failed(job.number, job.attempt, cause, seconds, self._hosts.get(trial_id, ""))
+        elif not begun and not unmade and self._spared[job.number] < SPARED:
+            self._spared[job.number] += 1
+            self._forget(trial_id)
+            self._again.append(job)
+        else:
+            self.causes[trial_id] = Lost(job.number, job.attempt, cause)
+
+    # -- what Tune tells ---------------------------------------------------------------------------------------------
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """A report; where jobs are timed, the first says that the job has begun and where."""
-        self._started.setdefault(trial_id, (time.monotonic(), str(result.get("hostname", ""))))
-        self._take(result)
+        """Nothing: the scheduler was told before."""
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:  # noqa: FBT001, FBT002
-        """The last event, or none: then the actor or its node is gone."""
-        job, killed = self._jobs.pop(trial_id, None), self._killed.pop(trial_id, None)
-        begun = self._started.pop(trial_id, None) is not None
-        if result is not None:
-            self._take(result)
+        """The end of a trainable that stopped by itself, or of one that is gone."""
+        job, cause = self._jobs.get(trial_id), self.causes.pop(trial_id, None)
+        begun = trial_id in self._started
+        self._forget(trial_id)
         if job is None or (self.error is not None and not begun):
             return
-        if error or result is None:
-            if killed is not None:
-                self._handle(killed)
-                return
-            cause = self.causes.pop(trial_id, "its Ray actor or node is gone")
-            self._handle(Lost(job.number, job.attempt, cause))
+        event = cause or (None if error or not result else self.words.event(job, result, ended=True))
+        self._handle(event or Lost(job.number, job.attempt, "its Ray actor or node is gone"))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: see `__getstate__`."""
@@ -154,14 +224,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
 
-    def _take(self, result: Mapping[str, Any]) -> None:
-        if EVENT in result:
-            self._handle(read_event(result[EVENT]))
+    def _forget(self, trial_id: str) -> None:
+        for kept in (self._jobs, self._started, self._hosts, self._killed):
+            kept.pop(trial_id, None)
 
     def _handle(self, event: Event) -> None:
         try:
-            self._study.handle(event)
-            self._study.flush()
+            self.study.handle(event)
         except NasError as error:
             self.error = self.error or error
-        self._watch(self._study)
+        self._watch(self.study)

@@ -8,13 +8,19 @@ import queue
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.result import TRAINING_ITERATION
 
 from nas.jobs import Event, Job, Lost, Reported
+from runners import logs
 from runners.evaluation import evaluate_job
+from runners.ray_luggage import unpack
+from runners.ray_words import EPOCH, shown
+from runners.runtime_env import STORAGE
 from runners.wire import EVENT, event_text, read_job
 
 
@@ -30,7 +36,10 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
         """Once an actor: keep space and evaluation, begin the first job."""
-        self._space, self._evaluate = space, evaluate
+        for name in STORAGE:  # where Ray was started by somebody who had set them
+            os.environ.pop(name, None)
+        self._space, self._evaluate = space, unpack(evaluate)
+        logs.configure()
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self._begin(config)
@@ -48,16 +57,22 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         """
         if not self._begun:
             self._begun = True
-            return {"mixer_nas_step": 0, "done": False}
+            return {}
         self._go.release()
         event = self._events.get()
         if isinstance(event, Lost):
             self._thread.join()
             raise RuntimeError(event.reason)  # noqa: TRY004 - an event, no argument
-        done = not isinstance(event, Reported)
-        if done:
+        if not isinstance(event, Reported):
             self._thread.join()
-        return {EVENT: event_text(event), "mixer_nas_step": getattr(event, "step", 0), "done": done}
+        epoch = event.step if isinstance(event, Reported) else self._stop
+        return {**shown(event), EVENT: event_text(event), EPOCH: epoch, TRAINING_ITERATION: epoch}
+
+    def get_auto_filled_metrics(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Tune's own entries of a result, without the config, which the driver knows."""
+        found: dict[str, Any] = super().get_auto_filled_metrics(*args, **options)
+        found.pop("config", None)
+        return found
 
     def cleanup(self) -> None:
         """Stop the current job."""
@@ -72,6 +87,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         job = _with_device(read_job(config["job"]))
+        self._stop = job.budget.stop
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._go, self._stopped = threading.Semaphore(0), False
         self._begun = not config["timed"]
@@ -89,6 +105,8 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
                 with suppress(Stopped):
                     evaluate_job(self._space, self._evaluate, job, send)
 
+        with suppress(OSError):  # whoever writes there says so; the driver made it on its own disk
+            Path(job.budget.checkpoint).mkdir(parents=True, exist_ok=True)
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
 

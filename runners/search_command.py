@@ -29,8 +29,9 @@ from nas.store.trouble import redact
 from runners.baseline import BASELINE, Comparison, check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.gpu_share import GpuShare, gpu_share
-from runners.job_setup import Setup, Training, latency_of, prepare, pricing_of, rung_scale, starts
+from runners.job_setup import Setup, Training, import_attribute, latency_of, prepare, pricing_of, rung_scale, starts
 from runners.progress import Watcher
+from runners.runtime_env import checked_runtime_env, read_runtime_env
 from runners.tables import save_picture
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
 
     Raises: NasError for bad input; Terminated, after saying how to go on.
     """
-    if config.runner != "ray" and config.address is not None:
-        raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
+    _check_cluster(config)
+    if config.runner != "ray" and config.callbacks:
+        raise InputError(f"--callback {config.callbacks[0]}: only --runner ray has callbacks")
+    _callbacks(config)
     url = storage_url(config.storage)
     setup = prepare(config)
     _check_beside(setup)
@@ -82,6 +85,16 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         close(outcome, picture)
         save_picture(picture, svg, f"nas search: {setup.study}")
     return 0 if result.best is not None else 1
+
+
+def _check_cluster(config: SearchConfig) -> None:
+    """Raises: InputError for what is said of a Ray cluster in vain or wrongly."""
+    if config.runner != "ray" and config.address is not None:
+        raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
+    if config.runner != "ray" and config.runtime_env is not None:
+        raise InputError(f"--runtime-env {config.runtime_env}: only --runner ray has nodes to set up")
+    if config.runtime_env is not None:
+        checked_runtime_env(read_runtime_env(Path(config.runtime_env)))
 
 
 def _check_beside(setup: Setup) -> None:
@@ -135,6 +148,7 @@ def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[
             trial_bytes=gpus.trial_bytes,
             resources=config.resources,
             address=config.address,
+            runtime_env=read_runtime_env(Path(config.runtime_env)) if config.runtime_env is not None else None,
             epochs=config.epoch_range,
             factor=config.factor,
             brackets=config.brackets,
@@ -150,7 +164,14 @@ def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[
             protocol=setup.protocol,
             reuse=config.reuse,
             watch=watch,
+            callbacks=_callbacks(config),
         )
+
+
+def _callbacks(config: SearchConfig) -> list[Any]:
+    """As named: each an object, or what makes one when it is called. Raises: InputError."""
+    found = [import_attribute(name, "callback") for name in config.callbacks]
+    return [each() if callable(each) else each for each in found]
 
 
 def _baseline(setup: Setup, url: str, gpus: GpuShare, err: Console) -> Comparison:

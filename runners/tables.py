@@ -15,7 +15,7 @@ from nas.architecture import Architecture, Stage
 from nas.errors import InputError
 from nas.objectives import Limit, Objective
 from nas.ranking import broken
-from nas.trial import Trial
+from nas.trial import State, Trial
 
 SHORT = {
     "identity": "id",
@@ -83,10 +83,13 @@ def trial_table(
     title: str,
     labels: Sequence[str] = (),
     limits: Sequence[Limit] = (),
+    *,
+    progress: bool = False,
 ) -> Table:
     """One row a trial: objectives, what is limited, known costs, who proposed it (or `labels`), what it is.
 
-    A trial over one of the limits says which.
+    A trial over one of the limits says which. What a trial has come to on its way stands with its epochs, as in
+    "0.8714 at 3". With `progress` there are columns for state and epochs.
     """
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("trial", justify="right")
@@ -95,16 +98,35 @@ def trial_table(
     extra = [name for name in wanted if name not in names and any(name in t.metrics for t in trials)]
     for name in (*names, *extra):
         table.add_column(name, justify="right")
+    if progress:
+        table.add_column("state")
+        table.add_column("epochs", justify="right")
     table.add_column("s", justify="right")
     table.add_column("what" if labels else "from")
     table.add_column("network", overflow="fold")
     for trial, label in zip(trials, labels or [trial.origin for trial in trials], strict=True):
-        values = [quantity(trial.metrics[name]) if name in trial.metrics else "-" for name in (*names, *extra)]
+        values = [_value(trial, name) for name in (*names, *extra)]
         seconds = f"{trial.seconds:.1f}" if trial.ended and trial.seconds is not None else str(trial.state)
+        if progress:
+            values += [str(trial.state), str(trial.epochs)]
+            seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
         over = ", ".join(map(str, broken(trial, limits)))
         shown = trial.reason or f"{f'(over {over}) ' if over else ''}{short_network(trial)}"
         table.add_row(str(trial.number), *values, seconds, label, escape(shown))
     return table
+
+
+def _value(trial: Trial, name: str) -> str:
+    """Of its end or, where it did not come so far, of the last rung or report with the epochs."""
+    if name in trial.metrics:
+        return quantity(trial.metrics[name])
+    reached = last(trial)
+    return f"{quantity(reached[name])} at {trial.epochs}" if name in reached else "-"
+
+
+def last(trial: Trial) -> Mapping[str, float]:
+    """What a trial that has not come to its end reported last; nothing for one that failed."""
+    return {} if trial.state in (State.COMPLETE, State.FAIL) else trial.curve.get(trial.epochs, {})
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
@@ -118,6 +140,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "metrics": dict(trial.metrics),
         "source": trial.source.value,
         "epochs": trial.epochs,
+        "last": dict(last(trial)),
         "seconds": trial.seconds,
         "host": trial.host,
         "reason": trial.reason,

@@ -5,28 +5,41 @@ Why it is built so is in docs/decisions/0001-ray-tune-pausing-trials.md. Ray is 
 
 from __future__ import annotations
 
-import logging
+import os
 import socket
-import sys
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ray import cloudpickle, tune
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray import tune
+from ray.runtime_env import RuntimeEnv
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from nas.api import RunnerOptions, Watch
 from nas.errors import InputError
 from nas.jobs import Evaluate
 from nas.study import Study
 from runners.local import check_numbers
-from runners.ray_cluster import ENVIRONMENT, Resources, check_nodes, cluster, demand, environment, room
-from runners.ray_study import Causes, StudySearcher
+from runners.ray_cluster import ENVIRONMENT, Resources, demand, environment, room
+from runners.ray_luggage import Luggage, pack, served
+from runners.ray_nodes import workplace
+from runners.ray_noise import noise
+from runners.ray_rungs import RungScheduler
+from runners.ray_study import StudySearcher
 from runners.ray_token import check_token
+from runners.ray_words import JobWords
 from runners.ray_worker import JobTrainable
+from runners.runtime_env import checked_runtime_env
+from runners.wire import EVENT
+
+__all__ = ["RungScheduler", "StudySearcher", "check", "run"]
 
 CONNECT_S = 5.0
+NEVER = "1e9"  # seconds between two copies of Tune's state, which nobody reads
 
 
 def check(options: RunnerOptions) -> None:
@@ -36,10 +49,24 @@ def check(options: RunnerOptions) -> None:
             f"--address {options.address}: a Ray Client address cannot carry a search; give HOST:PORT of the head node"
         )
     check_numbers(options)
+    for callback in options.callbacks:
+        if not isinstance(callback, Callback):
+            raise InputError(
+                f"callback {callback!r}: an object of a class that derives from ray.tune.Callback is expected"
+            )
+    _check_runtime_env(options)
     if options.address is not None and options.address not in ("auto", "local"):
         _check_reachable(options.address)
     if options.address not in (None, "local"):
         check_token(options.address)
+
+
+def _check_runtime_env(options: RunnerOptions) -> None:
+    asked = checked_runtime_env(options.runtime_env or {})
+    try:
+        RuntimeEnv(**asked)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"runtime_env: {' '.join(str(error).split())}") from error
 
 
 def _check_reachable(address: str) -> None:
@@ -56,17 +83,25 @@ def _check_reachable(address: str) -> None:
 def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
     """Carry out the study on a Ray cluster.
 
-    Raises: InputError when the cluster cannot be reached or lacks the GPUs, ForeignPackageError when a node would
-    import another package in place of ours.
+    Raises: InputError when the cluster cannot be reached or a node lacks something, ForeignPackageError when a node
+    would import another package in place of ours.
     """
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told as the trial's reason
-    with environment(ENVIRONMENT), cluster(options.address):
-        check_nodes()
+    luggage = pack(evaluate)
+    with environment(ENVIRONMENT), noise(), workplace(options, luggage, study.plan.checkpoints):
         workers, each = demand(options, study.plan.trials)
-        searcher = StudySearcher(study, workers, options, watch, room=partial(room, options, each))
-        with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        searcher = StudySearcher(
+            study,
+            workers,
+            timeout=options.timeout,
+            trial_timeout=options.trial_timeout,
+            watch=watch,
+            room=partial(room, options, each),
+            words=JobWords(study.space, timed=options.trial_timeout is not None),
+        )
+        trainable = _trainable(study, served(luggage), each)
+        with _place(study, options) as place:
             try:
-                _fit(study, evaluate, searcher, each, scratch)
+                _fit(trainable, searcher, place, options.callbacks)
             except Exception:
                 if searcher.error is None:
                     raise
@@ -74,15 +109,43 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             raise searcher.error
 
 
-def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, each: Resources, scratch: str) -> None:
-    _send_by_value(evaluate)
+def _trainable(study: Study, evaluate: Luggage, each: Resources) -> Any:
     trainable = tune.with_parameters(JobTrainable, space=study.space, evaluate=evaluate)
+    return tune.with_resources(trainable, dict(each))
+
+
+@contextmanager
+def _place(study: Study, options: RunnerOptions) -> Iterator[Path]:
+    """Where Tune keeps what callbacks write; without any, nothing that is asked for again."""
+    if options.callbacks:
+        yield study.plan.checkpoints / "tune"
+        return
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = NEVER
+    with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        yield Path(scratch)
+
+
+class Plain(Callback):  # type: ignore[misc]
+    """Comes before the user's callbacks, and takes out of the results what only the study can read."""
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        """Results are changed in place."""
+        result.pop(EVENT, None)
+
+
+def _fit(trainable: Any, searcher: StudySearcher, place: Path, callbacks: Sequence[Any]) -> None:
     tuner = Tuner(
-        tune.with_resources(trainable, dict(each)),
-        tune_config=TuneConfig(search_alg=searcher, scheduler=Causes(searcher), num_samples=-1, reuse_actors=True),
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=searcher,
+            scheduler=RungScheduler(searcher, forget=True),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
         run_config=RunConfig(
-            storage_path=scratch,
+            storage_path=str(place),
             verbose=0,
+            callbacks=[Plain(), *callbacks],
             checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=FailureConfig(max_failures=0),
         ),
@@ -90,13 +153,3 @@ def _fit(study: Study, evaluate: Evaluate, searcher: StudySearcher, each: Resour
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner.fit()
-
-
-def _send_by_value(evaluate: Evaluate) -> None:
-    """A user's own module need not be importable on the nodes."""
-    module = sys.modules.get(getattr(evaluate, "__module__", type(evaluate).__module__) or "")
-    file = getattr(module, "__file__", None)
-    ours = Path(__file__).resolve().parent.parent
-    installed = file is None or "site-packages" in file or Path(file).resolve().is_relative_to(ours / "nas")
-    if module is not None and not installed and module.__name__ != "__main__":
-        cloudpickle.register_pickle_by_value(module)

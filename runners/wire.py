@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from nas.jobs import Budget, Event, Failed, Finished, Job, Reported
+from nas.jobs import Budget, Event, Failed, Finished, Job, Reported, Started
 
 EVENT = "mixer_nas_event"  # key of a Tune result that holds one of our events as JSON
-KINDS: dict[str, type[Event]] = {"reported": Reported, "finished": Finished, "failed": Failed}
+KINDS: dict[str, type[Event]] = {"started": Started, "reported": Reported, "finished": Finished, "failed": Failed}
 
 
 def job_text(job: Job) -> str:

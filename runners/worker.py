@@ -13,6 +13,7 @@ import threading
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from runners import logs
 from runners.evaluation import evaluate_job, traced
 
 READY = "ready"  # what a worker sends first, unless it sends an `Unable`
@@ -33,6 +34,7 @@ def work(pipe: Connection, threads: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # also when it is stuck in C code
     threading.Thread(target=_end_with_driver, daemon=True).start()
+    logs.configure()
     try:
         try:
             space, evaluate = _unpack(pipe)

@@ -46,6 +46,7 @@ def _own_cache(tmp_path_factory):
     before = os.environ.get("NAS_CACHE")
     os.environ["NAS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ.pop("NAS_STORAGE", None)
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # whatever token lies in the home directory
     yield
     if before is None:
         del os.environ["NAS_CACHE"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import multiprocessing
 import os
 import resource
@@ -20,6 +21,29 @@ def share_of_conv3(candidate, budget, report):
     for epoch in range(budget.start + 1, budget.stop + 1):
         report(epoch, {"accuracy": accuracy * epoch / budget.stop})
     return {"accuracy": accuracy}
+
+
+def logs_epochs(candidate, budget, report):
+    """The same, and each epoch is a line of the file "epochs" in the checkpoint."""
+    accuracy = share_of_conv3(candidate, budget, lambda step, metrics: None)["accuracy"]
+    for epoch in range(budget.start + 1, budget.stop + 1):
+        with (Path(budget.checkpoint) / "epochs").open("a") as log:
+            log.write(f"{epoch}\n")
+        report(epoch, {"accuracy": accuracy * epoch / 9})
+    return {"accuracy": accuracy * budget.stop / 9}
+
+
+def logs_epochs_slowly(candidate, budget, report):
+    """The same from the last line on, with a pause before each epoch."""
+    log = Path(budget.checkpoint) / "epochs"
+    done = len({*log.read_text().split()}) if log.exists() else 0
+
+    def slowly(step, metrics):
+        report(step, metrics)
+        time.sleep(0.2)
+
+    time.sleep(0.2)
+    return logs_epochs(candidate, dataclasses.replace(budget, start=done), slowly)
 
 
 def macs(candidate):
@@ -232,3 +256,32 @@ def hangs_long_in_c(candidate, budget, report):
 
 
 space = nas.Space({f"layer{index}": nas.one_of("skip", "conv3", "conv5") for index in range(4)})
+
+
+def finds_password(candidate, budget, report):
+    """How often this process holds what `needle` beside the checkpoints says, each byte of it turned by 85.
+
+    The password itself is never put together here, or this would find its own search.
+    """
+    import numpy as np
+
+    turned = (Path(budget.checkpoint).parents[2] / "needle").read_bytes()
+
+    def times(content):
+        return (np.frombuffer(content, np.uint8) ^ 85).tobytes().count(turned)
+
+    found = {"environment": 0, "arguments": 0, "memory": 0}
+    for name, value in os.environ.items():
+        found["environment"] += times(f"{name}={value}".encode())
+    found["environment"] += times(Path("/proc/self/environ").read_bytes())
+    found["arguments"] = times(Path("/proc/self/cmdline").read_bytes())
+    with Path("/proc/self/mem").open("rb", 0) as memory:
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            places, rights, *_ = line.split()
+            start, end = (int(place, 16) for place in places.split("-"))
+            if rights.startswith("rw") and rights.endswith("p"):
+                for at in range(start, end, 2**24):
+                    with contextlib.suppress(OSError):
+                        memory.seek(at)
+                        found["memory"] += times(memory.read(min(2**24, end - at)))
+    return {"accuracy": 0.5, "scheme": float("NAS_STORAGE" in os.environ), **found}

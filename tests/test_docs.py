@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nas.store.reading import read_study
+from nas.trial import State
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -88,3 +91,36 @@ def test_the_commands_of_the_page_on_honesty_have_the_options_that_it_names(work
     for command, arguments in written:
         shown = workshop("nas", command, "--help").stdout
         assert [option for option in re.findall(r"--[a-z-]+", arguments) if option not in shown] == []
+
+
+def test_the_ray_tune_script_runs_with_a_function_and_with_a_class_and_goes_on_when_run_again(tmp_path):
+    text = (ROOT / "docs" / "tune.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "script.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def run():
+        return subprocess.run(
+            [sys.executable, "script.py"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    first, second = run(), run()
+
+    assert first.returncode == 0, first.stderr
+    told = [line.split() for line in first.stdout.splitlines() if line.startswith(("train ", "Training "))]
+    assert [(name, number, epochs) for name, number, epochs, _ in told] == [
+        ("train", "9", "9"),
+        ("Training", "9", "9"),
+    ]
+    for name in ("train", "Training"):
+        trials = read_study(f"sqlite:///{tmp_path}/nas.db", name).trials
+        assert {trial.state for trial in trials} == {State.COMPLETE, State.PRUNED}
+        assert all([*trial.curve] == list(range(1, trial.epochs + 1)) for trial in trials)
+    assert second.returncode == 0, second.stderr
+    assert [line.split() for line in second.stdout.splitlines() if line.startswith(("train ", "Training "))] == told

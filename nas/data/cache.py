@@ -69,15 +69,19 @@ def _key(source: Source, resolution: int | None) -> str:
 
 def load_cached(root: Path, source: Source, resolution: int | None) -> ImageData | None:
     """The decoded data set if it is there, whole."""
-    folder = root / _key(source, resolution)
+    return read_cached(root / _key(source, resolution), source.name)
+
+
+def read_cached(folder: Path, name: str) -> ImageData | None:
+    """The decoded data set called `name` that a folder holds; None where it is not there or not whole."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         data = ImageData(
             **{
                 **meta,
-                **{name: tuple(meta[name]) for name in ("classes", "mean", "std")},
+                **{key: tuple(meta[key]) for key in ("classes", "mean", "std")},
                 "folder": str(folder),
-                "name": source.name,
+                "name": name,
             }
         )
         whole = all(data.images(split).shape[0] == len(data.labels(split)) for split in data.counts)

@@ -37,13 +37,30 @@ NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "9p",
 
 
 def storage_url(given: str | None) -> str:
-    """The URL to use: the one given, else `NAS_STORAGE`, else `sqlite:///nas.db`.
+    """The URL to use: the one given, else `NAS_STORAGE`, else what the file `NAS_STORAGE_FILE` holds, else a default.
 
-    Raises: InputError for a password given here (it would show in the list of processes), or a malformed URL.
+    The default is `sqlite:///nas.db`. A file is for secrets that are mounted where only the driver runs.
+    Raises: InputError for a password given here (it would show in the list of processes), for both variables at once,
+    a file that cannot be read, or a malformed URL.
     """
     if given is not None and (_parsed(given).password or any("password" in key for key in _parsed(given).query)):
         raise InputError("a database URL with a password shows in the process list: put it into NAS_STORAGE instead")
-    return given or os.environ.get("NAS_STORAGE") or DEFAULT
+    file = os.environ.get("NAS_STORAGE_FILE")
+    if given is None and file and os.environ.get("NAS_STORAGE"):
+        raise InputError("NAS_STORAGE and NAS_STORAGE_FILE are both set; one of them is enough")
+    return given or os.environ.get("NAS_STORAGE") or (_storage_in(Path(file)) if file else DEFAULT)
+
+
+def _storage_in(file: Path) -> str:
+    try:
+        url = file.read_text(encoding="utf-8-sig").strip()
+    except OSError as error:
+        raise InputError(f"NAS_STORAGE_FILE {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"NAS_STORAGE_FILE {file}: not text") from error
+    if not url or len(url.splitlines()) > 1:
+        raise InputError(f"NAS_STORAGE_FILE {file}: one line with a database URL is expected")
+    return url
 
 
 def _parsed(url: str) -> sqlalchemy.URL:

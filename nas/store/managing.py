@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Float, case, cast, delete, func, select, update
+from sqlalchemy import Connection, Float, Select, case, cast, delete, func, select, update
 
 from nas.errors import InputError
 from nas.objectives import objectives_from
@@ -21,6 +21,9 @@ from nas.store.opening import sweep
 from nas.store.optuna_rows import STUDIES, SYSTEM_ATTRS, TRIALS, VALUES
 from nas.store.reading import OURS, driver_of, locked_row, study_row
 from nas.store.trouble import translated
+from nas.trial import State
+
+STATES = ("waiting", "running", "paused", "complete", "pruned", "fail")  # in the order in which they are shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Summary:
     """A study in one line.
 
     Attributes:
-        name, objectives: as it was made. counts: trials by Optuna's state, in lower case.
+        name, objectives: as it was made. counts: trials by state, in lower case; "waiting" are those
+            that somebody enqueued.
         best: the best value of the first objective within the limits; None when there is none.
         driver: who has it now, or None.
     """
@@ -55,6 +59,9 @@ def _summary(connection: Connection, row: Any) -> Summary:
     this = TRIALS.c.study_id == row["study_id"]
     query = select(TRIALS.c.state, func.count().label("count")).where(this).group_by(TRIALS.c.state)
     counts = {found.state.name.lower(): found[1] for found in connection.execute(query)}
+    if paused := connection.execute(_paused(row["study_id"])).scalar():
+        counts = {"paused": paused, **counts, "running": counts["running"] - paused}
+    counts = {state: counts[state] for state in STATES if counts.get(state)}
     objectives = objectives_from(json.loads(row["settings"])["objectives"])
     extreme = func.max if objectives[0].maximize else func.min
     of_limit = SYSTEM_ATTRS.c.key.like("constraints:%")  # the only ones that are numbers for certain
@@ -75,6 +82,14 @@ def _summary(connection: Connection, row: Any) -> Summary:
         connection.execute(values).scalar(),
         lease.holder_of(driver) if driver else None,
     )
+
+
+def _paused(study_id: int) -> Select[Any]:
+    """How many trials are set aside at a rung; to Optuna they run."""
+    evaluations = tables.evaluations
+    set_aside = evaluations.c.state == State.PAUSED.value
+    query = select(func.count()).select_from(evaluations.join(TRIALS, TRIALS.c.trial_id == evaluations.c.trial_id))
+    return query.where(evaluations.c.study_id == study_id, set_aside, TRIALS.c.state == TrialState.RUNNING)
 
 
 def delete_study(url: str, name: str) -> list[Path]:

@@ -11,6 +11,7 @@ from optuna.distributions import json_to_distribution
 from sqlalchemy import Connection, RowMapping, select
 
 from nas.errors import StoreError, unknown
+from nas.fidelity import Rungs
 from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.space import Space
 from nas.store import lease, tables
@@ -52,6 +53,11 @@ class StudyRecord:
     def limits(self) -> tuple[Limit, ...]:
         """What its best keep."""
         return limits_from(self.settings["limits"])
+
+    @property
+    def rungs(self) -> Rungs:
+        """The budgets of its trials."""
+        return Rungs(*self.settings["epochs"], **(self.settings.get("rungs") or {}))
 
 
 def study_names(url: str) -> list[str]:

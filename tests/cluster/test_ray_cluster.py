@@ -1,6 +1,7 @@
 """Real Ray clusters of several nodes on this machine: losing a node, and a foreign package on the workers' path."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -155,3 +156,67 @@ def test_an_address_where_no_cluster_is_is_one_clear_error(layers):
             address="127.0.0.1:1",
             storage=None,
         )
+
+
+def test_a_node_is_lost_while_trials_run_and_pause_at_rungs_and_no_epoch_is_trained_twice_but_on_it(
+    cluster, layers, tmp_path
+):
+    from evaluations import logs_epochs_slowly
+
+    lost = cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
+    seen = []
+
+    def watch(study):
+        if len(study.ladder.waiting) >= 2 and study.running and not seen:
+            seen.append(set(study.ladder.waiting))
+            threading.Thread(target=cluster.remove_node, args=(lost,), kwargs={"allow_graceful": False}).start()
+
+    result = search(
+        layers, logs_epochs_slowly, objectives=["accuracy:max"], trials=12, sampler="random", runner="ray",
+        address=cluster.address, workers=3, epochs=(1, 9), storage=f"sqlite:///{tmp_path}/nas.db", study="s",
+        checkpoints=tmp_path / "c", watch=watch,
+    )  # fmt: skip
+
+    assert seen
+    assert {trial.state for trial in result.trials} == {State.COMPLETE, State.PRUNED}
+    assert sum(trial.attempt - 1 for trial in result.trials) <= 2  # what ran there, and what came to it meanwhile
+    assert all([*trial.curve] == list(range(1, trial.epochs + 1)) for trial in result.trials)
+    for log in (tmp_path / "c" / "s").glob("[0-9]*/epochs"):
+        epochs, trial = [*map(int, log.read_text().split())], result.trials[int(log.parent.name)]
+        assert epochs == sorted(epochs)
+        assert len(epochs) - trial.epochs <= trial.attempt - 1
+
+
+DIES = """
+import os, signal, nas
+space = nas.Space({"depth": nas.int_range(1, 60)})
+def evaluate(candidate, budget, report):
+    print("a word of the evaluation", flush=True)
+    report(1, {"score": candidate["depth"]})
+    note = os.path.join(budget.checkpoint, "note")
+    if not os.path.exists(note):
+        open(note, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"score": candidate["depth"]}
+"""
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_when_a_worker_is_killed_ray_says_nothing_that_was_not_asked_for(tmp_path, verbose):
+    require(importlib.util.find_spec("ray"), "Ray")
+    (tmp_path / "mine.py").write_text(DIES)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "nas", "search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective",
+         "score:max", "--trials", "1", "--epochs", "1", "--runner", "ray", "--workers", "1", "--json", *(["-v"] if verbose else [])],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["complete"] == 1
+    beginnings = [line.split(" ")[0] for line in done.stderr.splitlines()]
+    assert "trial 0 is tried again after attempt 1: " in done.stderr
+    assert ({*beginnings} == {"study", "trial"}) != verbose
+    assert ("a word of the evaluation" in done.stderr) == verbose
+    assert ("Trial task failed" in done.stderr) == verbose

@@ -168,6 +168,25 @@ def test_a_password_is_refused_on_the_command_line_and_never_shown(monkeypatch):
     assert storage_url("sqlite:///given.db") == "sqlite:///given.db"
 
 
+def test_a_url_may_stand_in_a_file_that_only_the_driver_sees(tmp_path, monkeypatch):
+    file = tmp_path / "url"
+    monkeypatch.setenv("NAS_STORAGE_FILE", str(file))
+    for text, said in [(None, "No such file"), ("", "one line with a"), ("a\ncanary", "one line with a")]:
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(InputError, match=f"^NAS_STORAGE_FILE {file}: {said}") as caught:
+            storage_url(None)
+        assert "canary" not in str(caught.value)
+
+    file.write_text("postgresql+psycopg://me:canary@db/nas\n")
+
+    assert storage_url(None) == "postgresql+psycopg://me:canary@db/nas"
+    assert storage_url("sqlite:///given.db") == "sqlite:///given.db"
+    monkeypatch.setenv("NAS_STORAGE", "sqlite:///other.db")
+    with pytest.raises(InputError, match=r"^NAS_STORAGE and NAS_STORAGE_FILE are both set"):
+        storage_url(None)
+
+
 def test_a_url_that_is_none_is_refused():
     with pytest.raises(InputError, match="the storage is no database URL"):
         connect("nas.db", create=True)

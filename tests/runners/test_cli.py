@@ -268,7 +268,8 @@ def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp
     assert "the same command goes on from there" in rest
     assert left.stdout == ""
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["complete"] == 4
+    told = json.loads(done.stdout)
+    assert (told["complete"] > 0, told["complete"] + told["pruned"]) == (True, 4)
 
 
 def test_a_killed_driver_takes_its_workers_with_it_and_the_search_is_resumed(tmp_path):
@@ -301,7 +302,8 @@ def test_a_killed_driver_takes_its_workers_with_it_and_the_search_is_resumed(tmp
     assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
     done = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["complete"] == 3
+    told = json.loads(done.stdout)
+    assert (told["complete"] > 0, told["complete"] + told["pruned"]) == (True, 3)
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nas.jobs import Budget, Failed, Finished, Job, Reported
+from nas.jobs import Budget, Failed, Finished, Job, Reported, Started
 from runners.wire import event_text, job_text, read_event, read_job
 
 
@@ -18,7 +18,9 @@ def test_a_job_is_read_back_equal_with_its_genome_a_tuple(shares):
 @pytest.mark.parametrize(
     "event",
     [
+        Started(3, 2, "node1", "cuda:1"),
         Reported(3, 2, 5, {"accuracy": 0.1}),
+        Reported(3, 2, 5, {"accuracy": 0.1}, "node1", "cuda:1"),
         Finished(3, 2, {"accuracy": 0.5}, 1.5, "there"),
         Failed(3, 2, "no [luck]", 0.1, "h"),
         Failed(3, 2, "disk full", 0.1, "h", again=True),
