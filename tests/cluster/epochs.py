@@ -55,7 +55,7 @@ class Climb:
         """For evaluations that do harm in the middle of an epoch."""
 
     def together(self, count):
-        """Wait until so many processes have worked. Jobs shorter than the start of a worker would all be done by the first one."""
+        """Wait until so many processes work: jobs shorter than the start of one would all be done by the first."""
         here = self.file.parent / "workers"
         here.mkdir(exist_ok=True)
         (here / str(os.getpid())).touch()
