@@ -14,6 +14,8 @@ from nas.trial import State
 from runners.ray_study import StudySearcher
 
 UNMADE = "died because of an error raised in its creation task"  # Ray's words for an actor that could not be made
+NEVER = "The actor never ran"  # and for one that it gave up before its process was there
+NEVERS = 20  # such actors in a row, after which others are not expected to run either
 
 KEPT = ("_live_trials", "_stopped_trials", "_failed_trials", "_trials_to_cache", "_trials")  # of Tune's controller
 
@@ -35,7 +37,7 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         self._searcher, self._forget = searcher, forget
         self._trials: dict[str, Any] = {}
         self._gone: list[Any] = []
-        self._pending = 0
+        self._pending = self._never = 0
         searcher.scheduled = True
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE below the rung; at it, paused; STOP when the study has done with the trial."""
+        self._never = 0
         state = self._searcher.took(trial.trial_id, result)
         if state is State.PAUSED:
             tune_controller.pause_trial(trial, should_checkpoint=False)  # PAUSE would save a checkpoint of Tune's
@@ -81,12 +84,15 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         except (OSError, TypeError):
             told = ""
         lines = [line.strip() for line in told.splitlines() if line.strip()] or ["its Ray actor or node is gone"]
+        never = NEVER in told
+        self._never = self._never + 1 if never else self._never
         self._searcher.broke(
             trial.trial_id,
             lines[-1][:500],
-            begun=trial not in getattr(_bare(tune_controller), "_resetting_trials", ()),  # else an idle actor was dead
+            # else an idle actor was dead, or Ray started none
+            begun=trial not in getattr(_bare(tune_controller), "_resetting_trials", ()) and not never,
             own=not isinstance(trial.get_pickled_error(), RayActorError),
-            unmade=UNMADE in told,
+            unmade=UNMADE in told or self._never > NEVERS,
         )
         self._left(trial)
 

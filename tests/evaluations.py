@@ -33,19 +33,6 @@ def logs_epochs(candidate, budget, report):
     return {"accuracy": accuracy * budget.stop / 9}
 
 
-def logs_epochs_slowly(candidate, budget, report):
-    """The same from the last line on, with a pause before each epoch."""
-    log = Path(budget.checkpoint) / "epochs"
-    done = len({*log.read_text().split()}) if log.exists() else 0
-
-    def slowly(step, metrics):
-        report(step, metrics)
-        time.sleep(0.2)
-
-    time.sleep(0.2)
-    return logs_epochs(candidate, dataclasses.replace(budget, start=done), slowly)
-
-
 def macs(candidate):
     """skip is free, conv3 costs 3, conv5 costs 5."""
     return {"macs": float(sum({"skip": 0, "conv3": 3, "conv5": 5}[value] for value in candidate.values()))}

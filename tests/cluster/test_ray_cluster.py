@@ -1,11 +1,10 @@
-"""Real Ray clusters of several nodes on this machine: losing a node, and a foreign package on the workers' path."""
+"""Real Ray clusters on this machine: foreign packages on the workers' path, addresses, and what Ray says."""
 
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 from conftest import require
 
 from nas import search
-from nas.trial import State
 
 
 @pytest.fixture
@@ -30,28 +28,6 @@ def cluster(monkeypatch):
 
     ray.shutdown()
     made.shutdown()
-
-
-def test_a_search_survives_the_loss_of_a_node_and_nothing_is_evaluated_twice(cluster, layers, tmp_path):
-    lost = cluster.add_node(num_cpus=1)
-    seen = []
-
-    def watch(study):
-        done = sum(trial.state is State.COMPLETE for trial in study.trials.values())
-        if done >= 3 and not seen:
-            seen.append(done)
-            threading.Thread(target=cluster.remove_node, args=(lost,), kwargs={"allow_graceful": False}).start()
-
-    result = search(
-        layers, evaluations.slow_share, objectives=["accuracy:max"], trials=12, sampler="random", runner="ray",
-        address=cluster.address, workers=2, storage=f"sqlite:///{tmp_path}/nas.db", study="s",
-        checkpoints=tmp_path / "c", watch=watch,
-    )  # fmt: skip
-
-    assert seen
-    assert [trial.state for trial in result.trials] == [State.COMPLETE] * 12
-    assert len({trial.digest for trial in result.trials}) == 12
-    assert all(trial.attempt <= 3 for trial in result.trials)
 
 
 DRIVER = """
@@ -156,36 +132,6 @@ def test_an_address_where_no_cluster_is_is_one_clear_error(layers):
             address="127.0.0.1:1",
             storage=None,
         )
-
-
-def test_a_node_is_lost_while_trials_run_and_pause_at_rungs_and_no_epoch_is_trained_twice_but_on_it(
-    cluster, layers, tmp_path
-):
-    from evaluations import logs_epochs_slowly
-
-    lost = cluster.add_node(num_cpus=1)
-    cluster.add_node(num_cpus=1)
-    seen = []
-
-    def watch(study):
-        if len(study.ladder.waiting) >= 2 and study.running and not seen:
-            seen.append(set(study.ladder.waiting))
-            threading.Thread(target=cluster.remove_node, args=(lost,), kwargs={"allow_graceful": False}).start()
-
-    result = search(
-        layers, logs_epochs_slowly, objectives=["accuracy:max"], trials=12, sampler="random", runner="ray",
-        address=cluster.address, workers=3, epochs=(1, 9), storage=f"sqlite:///{tmp_path}/nas.db", study="s",
-        checkpoints=tmp_path / "c", watch=watch,
-    )  # fmt: skip
-
-    assert seen
-    assert {trial.state for trial in result.trials} == {State.COMPLETE, State.PRUNED}
-    assert sum(trial.attempt - 1 for trial in result.trials) <= 2  # what ran there, and what came to it meanwhile
-    assert all([*trial.curve] == list(range(1, trial.epochs + 1)) for trial in result.trials)
-    for log in (tmp_path / "c" / "s").glob("[0-9]*/epochs"):
-        epochs, trial = [*map(int, log.read_text().split())], result.trials[int(log.parent.name)]
-        assert epochs == sorted(epochs)
-        assert len(epochs) - trial.epochs <= trial.attempt - 1
 
 
 DIES = """

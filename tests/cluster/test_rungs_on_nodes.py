@@ -6,7 +6,7 @@ import time
 
 import pytest
 from cluster.climbing import Search, check
-from cluster.epochs import Breaks
+from cluster.epochs import Breaks, WaitsForAnother
 from faults.driver import wait_until
 
 from nas.store.doctor import examine
@@ -132,9 +132,9 @@ def test_a_node_that_joins_is_used(nodes, tmp_path):
         if not joined and any(trial.state is State.PAUSED for trial in study.trials.values()):
             joined.append(nodes.add())
 
-    search = Search(tmp_path, nodes.address, trials=24, workers=None, seconds=0.2)
+    search = Search(tmp_path, nodes.address, workers=None)
 
-    search.run(watch=watch)
+    search.run(WaitsForAnother, watch=watch)
 
     check(search)
     assert joined[0] in {note["node"] for note in search.notes()}

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import evaluations
 import pytest
@@ -181,6 +182,23 @@ def test_a_job_whose_actor_was_dead_before_it_began_is_the_same_attempt_again_bu
 
     assert attempts == [1] * (SPARED + 1) + [2, 3]
     assert study.trials[0].reason == "lost 3 times: its node is gone"
+
+
+def test_where_ray_starts_no_actor_at_all_the_search_ends_and_no_trial_is_spent(layers, tmp_path):
+    (tmp_path / "error").write_text("ray.exceptions.ActorDiedError: ...\nThe actor never ran - it was cancelled.\n")
+    with open_search(layers, objectives=["accuracy:max"], trials=9, storage=None) as study:
+        searcher = StudySearcher(study, 3)
+        scheduler = RungScheduler(searcher)
+        turns = iter(range(100))
+        while searcher.error is None:
+            trial = SimpleNamespace(trial_id=str(next(turns)), error_file=tmp_path / "error")
+            trial.get_pickled_error = ray.exceptions.ActorDiedError
+            assert searcher.suggest(trial.trial_id) is not None
+            scheduler.on_trial_error(SimpleNamespace(), trial)
+            searcher.on_trial_complete(trial.trial_id, error=True)
+
+    assert str(searcher.error) == "a Ray worker cannot start: The actor never ran - it was cancelled."
+    assert {(trial.state, trial.attempt) for trial in study.trials.values()} == {(State.RUNNING, 1)}
 
 
 def test_the_command_takes_a_callback_by_name_and_only_with_ray(capsys, monkeypatch, tmp_path):
