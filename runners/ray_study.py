@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 from nas.api import Watch, tidying
 from nas.errors import InputError, NasError
-from nas.jobs import Event, Failed, Finished, Job, Lost
+from nas.jobs import Event, Failed, Finished, Job, Lost, Started
 from nas.study import Study
 from nas.trial import State
 from runners.local import too_late
@@ -84,6 +84,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next new trial; None while others run or only paused ones go on; FINISHED at the end."""
+        self.study.progress.workers = self.workers
         if not self.scheduled:
             raise InputError("StudySearcher needs scheduler=RungScheduler(searcher) beside it")
         while len(self._jobs) < self.workers:
@@ -135,14 +136,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """
         if self._room is not None and time.monotonic() >= self._asked + ROOM_S:
             self.workers, self._asked = self._room(), time.monotonic()
-        pending = self.study.pending
         try:
             self.study.flush()
         except NasError as error:
             self.error = error
             raise
-        if pending or self.study.away_s is not None:
-            self._watch(self.study)
+        self._watch(self.study)
 
     def ended(self) -> list[str]:
         """Tune trials that are paused and that the study has ended since the last call; at the end all that are."""
@@ -173,7 +172,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.began(trial_id)
         self._hosts[trial_id] = str(result.get("hostname", ""))
         events = self.words.events(job, result, ended=False)
-        for event in events:
+        for event in events or [Started(job.number, job.attempt, self._hosts[trial_id], "")]:
             self._handle(event)
         state = self.study.trials[job.number].state
         if state is State.RUNNING and not any(isinstance(event, Finished | Failed) for event in events):
