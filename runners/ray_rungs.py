@@ -84,14 +84,14 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         except (OSError, TypeError):
             told = ""
         lines = [line.strip() for line in told.splitlines() if line.strip()] or ["its Ray actor or node is gone"]
-        never = NEVER in told
+        own, never = not isinstance(trial.get_pickled_error(), RayActorError), NEVER in told
         self._never = self._never + 1 if never else self._never
         self._searcher.broke(
             trial.trial_id,
-            lines[-1][:500],
+            lines[-1][:500] if own else lines[-1].partition(". ")[0].rstrip("."),  # Ray goes on with what it might be
             # else an idle actor was dead, or Ray started none
             begun=trial not in getattr(_bare(tune_controller), "_resetting_trials", ()) and not never,
-            own=not isinstance(trial.get_pickled_error(), RayActorError),
+            own=own,
             unmade=UNMADE in told or self._never > NEVERS,
         )
         self._left(trial)
