@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import dataclasses
 import multiprocessing
 import os
 import resource
