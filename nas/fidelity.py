@@ -142,7 +142,8 @@ class Ladder:
         self._grouped: dict[tuple[int, int], list[list[Standing]]] = {}  # of several objectives; until one more stands
         self._towards: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
-        self._idle: Counter[tuple[int, int]] = Counter()  # how many wait, by bracket and rung
+        self._stood: dict[tuple[int, int], Standing] = {}  # by number and rung
+        self._idle: dict[tuple[int, int], list[Standing]] = {}  # of those that wait; sorted, by bracket and rung
 
     @property
     def waiting(self) -> Mapping[int, int]:
@@ -178,17 +179,21 @@ class Ladder:
         self._towards.pop(number, None)
         self._stir(number)
         self._waiting[number] = level
-        self._idle[self.rungs.bracket(number), level] += 1
+        if (standing := self._stood.get((number, level))) is not None:
+            bisect.insort(self._idle.setdefault((self.rungs.bracket(number), level), []), standing)
 
     def _stir(self, number: int) -> None:
         """It waits no more."""
-        if (level := self._waiting.pop(number, None)) is not None:
-            self._idle[self.rungs.bracket(number), level] -= 1
+        level = self._waiting.pop(number, None)
+        if level is not None and (standing := self._stood.get((number, level))) is not None:
+            idle = self._idle[self.rungs.bracket(number), level]
+            del idle[bisect.bisect_left(idle, standing)]
 
     def stand(self, number: int, level: int, excess: float, losses: Sequence[float]) -> None:
         """What a trial came to at a rung, wherever it is now; said once."""
         row = self._standings.setdefault((self.rungs.bracket(number), level), [])
-        bisect.insort(row, Standing(excess, tuple(losses), number))
+        standing = self._stood[number, level] = Standing(excess, tuple(losses), number)
+        bisect.insort(row, standing)
         self._grouped.pop((self.rungs.bracket(number), level), None)
 
     def leave(self, number: int) -> None:
@@ -249,19 +254,19 @@ class Ladder:
                 if row and len(row[0].losses) > 1:
                     return []
                 quota = max(1, (len(row) + most) // self.rungs.factor)
-                behind = [each.number for each in row[quota:] if self._waiting.get(each.number) == level]
-                most += self._idle[bracket, level] - len(behind)  # all of them may go on in turn
-                found += behind
+                idle = self._idle.get((bracket, level), [])
+                ahead = bisect.bisect_left(idle, row[quota]) if quota < len(row) else len(idle)
+                most += ahead  # all of them may go on in turn
+                found += [each.number for each in idle[ahead:]]
         return found
 
     def _pick(self, bracket: int, level: int, quota: int) -> int | None:
         """Of the best `quota` of a rung one that waits there."""
-        row = self._standings.get((bracket, level), [])
-        if not quota or not row:
+        row, idle = self._standings.get((bracket, level), []), self._idle.get((bracket, level))
+        if not quota or not idle:
             return None
-        if len(row[0].losses) == 1:
-            best = (each.number for each in itertools.islice(row, quota))
-            return next((number for number in best if self._waiting.get(number) == level), None)
+        if len(idle[0].losses) == 1:
+            return idle[0].number if bisect.bisect_left(row, idle[0]) < quota else None
         for group in self._groups(bracket, level):
             here = [each for each in group if self._waiting.get(each.number) == level]
             if len(group) <= quota:

@@ -223,10 +223,10 @@ class Study:
         while len(self._drafts) < count:
             draft = self._again() or self._promoted() or self._wished() or self._new() or self._promoted()
             if draft is None:
-                break
+                if not self._drafts and self._closing and not self.running:
+                    self._prune(list(self.ladder.waiting))
+                return
             self._drafts.append(draft)
-        if not self._drafts and self._closing and not self.running:
-            self._prune(list(self.ladder.waiting))
 
     def _again(self) -> _Draft | None:
         while self._unfinished:
@@ -237,7 +237,8 @@ class Study:
             if trial.attempt < ATTEMPTS:
                 again = dataclasses.replace(trial, attempt=trial.attempt + 1)
                 return _Draft(self._towards(again, trial.budget.stop), None)
-            self._end(trial.moved(State.FAIL, reason=f"lost with its driver, attempt {trial.attempt}", seconds=0.0))
+            reason = f"lost with its driver, attempt {trial.attempt}"
+            self._end(trial.moved(State.FAIL, reason=reason, seconds=trial.seconds or 0.0))
         return None
 
     @property
@@ -351,7 +352,7 @@ class Study:
         trial = self.trials.get(event.number)
         if trial is None or trial.attempt != event.attempt or trial.state is not State.RUNNING:
             return
-        if any(waiting.number == event.number for waiting in self._unfinished):
+        if any(next_.number == event.number for next_ in (*self._unfinished, *(each.trial for each in self._drafts))):
             return  # this attempt was lost, the next has not begun
         match event:
             case Started():
@@ -437,7 +438,8 @@ class Study:
             self.progress.lose(trial, reason)
             self._unfinished.append(trial)
         else:
-            self._end(trial.moved(State.FAIL, reason=f"lost {trial.attempt} times: {reason}", seconds=0.0))
+            reason = f"lost {trial.attempt} times: {reason}"
+            self._end(trial.moved(State.FAIL, reason=reason, seconds=trial.seconds or 0.0))
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
@@ -445,7 +447,7 @@ class Study:
         self.progress.end(trial)
         values = self.goals.values(trial.metrics) if trial.state is State.COMPLETE else None
         if trial.state is State.PRUNED and len(self.goals.objectives) == 1:  # as Optuna does it
-            values = self.goals.values({**trial.curve[trial.epochs], **trial.metrics})
+            values = self.goals.values({**trial.curve[trial.budget.stop], **trial.metrics})
         self._store.finish(trial, values, self.goals.excesses(trial.metrics))
         self._sampler.tell(self._handles.pop(trial.number), self.goals.outcome(trial))
         self.finished.append(trial)

@@ -105,9 +105,11 @@ class EvolutionSampler:
             self._take(handle, self._running[handle], outcome)
 
     def tell(self, handle: int, outcome: Outcome | None) -> None:
-        """A failure leaves no trace."""
+        """A failure leaves no trace, nor what it came to at a rung before."""
         self._take(handle, self._running.pop(handle), outcome)
-        self._set_aside.pop(handle, None)
+        before = self._set_aside.pop(handle, None)
+        if outcome is None and before is not None:
+            self._population = deque((each for each in self._population if each is not before), maxlen=POPULATION)
 
     def add(self, genome: Genome) -> int:
         """Remembered until its values are told."""

@@ -178,6 +178,7 @@ class OptunaSampler:
             self._study.tell(handle, state=TrialState.FAIL)
         elif outcome.fidelity < 1:
             self.see(handle, outcome)
+            _constrain(self._storage.get_trial(self._trial_id(handle)), outcome)
             self._study.tell(handle, state=PRUNED)
             self._told += 1
         else:

@@ -26,6 +26,8 @@ OURS = STUDIES.join(
     (STUDIES.c.study_id == tables.studies.c.study_id) & (STUDIES.c.study_name == tables.studies.c.name),
 )
 
+RUNG_FIELDS = {"rung_subset": "share", "rung_scale": "scale"}  # of `Rungs`, by their names in the settings
+
 
 @dataclasses.dataclass(frozen=True)
 class StudyRecord:
@@ -57,7 +59,8 @@ class StudyRecord:
     @property
     def rungs(self) -> Rungs:
         """The budgets of its trials."""
-        return Rungs(*self.settings["epochs"], **(self.settings.get("rungs") or {}))
+        told = self.settings.get("rungs") or {}
+        return Rungs(*self.settings["epochs"], **{RUNG_FIELDS.get(name, name): value for name, value in told.items()})
 
 
 def study_names(url: str) -> list[str]:

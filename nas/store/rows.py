@@ -159,7 +159,7 @@ def trial_of(row: RowMapping, attempts: list[RowMapping], candidate: Any) -> Tri
         metrics=json.loads(last["metrics"]),
         budget=Budget(last["start"], last["stop"], last["seed"], last["device"], last["checkpoint"]),
         curve=curve,
-        seconds=None if lost else last["seconds"],
+        seconds=last["seconds"],
         host=last["host"],
         reason="" if lost else last["reason"],
         source=Source(last["source"]),

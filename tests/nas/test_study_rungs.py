@@ -16,7 +16,7 @@ from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
 from nas.samplers.random import RandomSampler
-from nas.store.base import MemoryStore
+from nas.store.base import Away, MemoryStore
 from nas.store.doctor import examine
 from nas.store.opening import open_study
 from nas.store.reading import read_study
@@ -25,6 +25,16 @@ from nas.trial import State
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 RUNGS = Rungs(1, 9)
+
+
+class Leaving(MemoryStore):
+    """A database that is away for the writing of trials while `gone`."""
+
+    gone = False
+
+    def begin(self, space, new, again):
+        if self.gone:
+            raise Away("away")
 
 
 class Listening(RandomSampler):
@@ -41,13 +51,13 @@ class Listening(RandomSampler):
         self.told.append((handle, outcome))
 
 
-def make(space, tmp_path, trials=9, goals=("accuracy:max",), rungs=RUNGS, metric_limits=(), sampler=None):
+def make(space, tmp_path, trials=9, goals=("accuracy:max",), rungs=RUNGS, metric_limits=(), sampler=None, store=None):
     return Study(
         plan=Plan(trials=trials, rungs=rungs, checkpoints=tmp_path),
         pricing=Pricing(space, macs, ()),
         objectives=objectives_from(list(goals)),
         sampler=sampler or RandomSampler(space, 0),
-        store=MemoryStore(),
+        store=store or MemoryStore(),
         metric_limits=limits_from(list(metric_limits)),
     )
 
@@ -172,6 +182,39 @@ def test_a_late_event_of_an_attempt_that_was_lost_changes_nothing(layers, tmp_pa
 
     assert study.trials[0].state is State.RUNNING
     assert 3 not in study.trials[0].curve
+
+
+def test_a_late_event_changes_nothing_either_while_the_next_attempt_waits_for_the_database(layers, tmp_path):
+    store = Leaving()
+    study = make(layers, tmp_path, trials=1, store=store)
+    job = study.next()
+    study.handle(Lost(job.number, job.attempt, "its worker ended"))
+    store.gone = True
+    assert study.next() is None
+
+    finish(study, job, 0.9)
+    store.gone = False
+
+    assert study.trials[0].curve == {}
+    assert study.next().attempt == 2
+
+
+def test_who_is_lost_too_often_keeps_the_seconds_of_the_rungs_before(layers, tmp_path):
+    study = make(layers, tmp_path, trials=1)
+    finish(study, study.next(), 0.2)
+    while job := study.next():
+        study.handle(Lost(job.number, job.attempt, "its worker ended"))
+
+    assert (study.trials[0].state, study.trials[0].seconds) == (State.FAIL, 1.0)
+
+
+def test_who_asks_for_no_job_ends_nobody(layers, tmp_path):
+    study = make(layers, tmp_path, trials=1)
+    finish(study, study.next(), 0.2)
+
+    assert study.jobs(0) == []
+    assert study.trials[0].state is State.PAUSED
+    assert study.next().budget.stop == 3
 
 
 def test_who_fails_on_the_way_leaves_the_ladder_and_the_next_best_goes_on(layers, tmp_path):
@@ -320,6 +363,13 @@ def test_the_rows_of_a_trial_tell_its_last_budget_and_all_its_seconds(database, 
         assert trial.attempt == 1
         assert trial.epochs == trial.budget.stop
         assert trial.seconds >= 0
+
+
+def test_a_study_is_read_with_the_rungs_that_it_was_made_with(layers, tmp_path):
+    url = f"sqlite:///{tmp_path}/n.db"
+    searched(url, layers, tmp_path, trials=3, factor=2, rung_subset=0.25, rung_scale=0.5)
+
+    assert read_study(url, "s").rungs == Rungs(1, 9, factor=2, share=0.25, scale=0.5)
 
 
 def test_what_is_pruned_loses_its_checkpoint_and_what_is_paused_keeps_it(layers, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from nas import Space, one_of
 from nas.feasible import Pricing
-from nas.objectives import objectives_from
+from nas.objectives import limits_from, objectives_from
 from nas.samplers import make_sampler
 from nas.samplers.base import Outcome
 
@@ -123,3 +123,27 @@ def test_half_trained_values_are_no_results_of_optunas_samplers_beside_complete_
     values = {trial.number: trial.values[0] for trial in nsga._study.trials if trial.state.name == "COMPLETE"}
     assert len(values) == 9
     assert max(values.values()) < 0.5  # of the full budget they would be up to 3 times as large
+
+
+def test_evolution_forgets_what_failed_after_a_rung():
+    sampler = make_sampler("evolution", SPACE, ONE, 0)
+    best, other = (3,) * 8, (0,) * 8
+    handles = [sampler.add(genome) for genome in (best, *[other] * 20)]
+    for handle, genome in zip(handles, (best, *[other] * 20), strict=True):
+        sampler.see(handle, outcome(genome, 1 / 9, ONE))
+    again = sampler.add(best)
+    sampler.see(again, outcome(best, 1 / 9, ONE))
+
+    sampler.tell(again, None)
+
+    assert best not in [member.genome for member in sampler._population]
+
+
+def test_tpe_is_told_that_what_was_pruned_is_over_a_limit():
+    sampler = make_sampler("tpe", SPACE, ONE, 0, metric_limits=limits_from(["loss<=1"]))
+    handle = sampler.add((3,) * 8)
+
+    sampler.tell(handle, Outcome([0.9], [0.5], 1 / 9, {}, True))
+
+    (trial,) = sampler._study.trials
+    assert (trial.state.name, trial.constraints) == ("PRUNED", {"0": 0.5})
