@@ -112,6 +112,14 @@ class SearchConfig(BaseModel):
         parse_epochs(text)
         return text
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_evaluations_have_one_budget(cls, given: Any) -> Any:
+        """Unless the epochs are said: who does not look at the budget would only do the same again at each rung."""
+        if isinstance(given, dict) and given.get("evaluate") is not None:
+            return {"epochs": "10", **given}
+        return given
+
     @model_validator(mode="after")
     def _climbable(self) -> Self:
         if len(self.rungs.levels) > 1:

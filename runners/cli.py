@@ -69,7 +69,7 @@ def search(
         typer.Option(
             metavar="MIN:MAX",
             help="Training budget: trials start with MIN epochs and the best go on by rungs up to MAX; MAX alone trains "
-            "every trial fully [default: 1:10]",
+            "every trial fully [default: 1:10, and 10 with --evaluate]",
         ),
     ] = None,
     factor: Annotated[

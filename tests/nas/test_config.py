@@ -66,3 +66,11 @@ def test_an_empty_file_is_the_defaults_and_a_missing_or_huge_one_is_refused(tmp_
 @pytest.mark.parametrize(("text", "epochs"), [("1:4", (1, 4)), ("9", (9, 9)), ("3:3", (3, 3))])
 def test_epochs_are_a_range_or_a_number(text, epochs):
     assert parse_epochs(text) == epochs
+
+
+def test_an_evaluation_of_ones_own_has_rungs_only_where_they_are_asked_for():
+    own = {"evaluate": "mine:evaluate", "space": "mine:space"}
+
+    assert read_config(None, own).rungs.levels == (10,)
+    assert read_config(None, {**own, "epochs": "1:9"}).rungs.levels == (1, 3, 9)
+    assert read_config(None, {}).rungs.levels == (1, 3, 10)
