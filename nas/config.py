@@ -122,10 +122,11 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _climbable(self) -> Self:
-        if self.rung_resolution is not None and len(self.rungs.levels) == 1:
-            raise InputError(
-                f"rung_resolution {self.rung_resolution}: there are no rungs to rise on; epochs MIN:MAX make some"
-            )
+        if len(self.rungs.levels) > 1:
+            return self
+        for name in ("rung_resolution", "factor"):
+            if name in self.model_fields_set and (given := getattr(self, name)) is not None:
+                raise InputError(f"{name} {given}: there are no rungs to rise on; epochs MIN:MAX make some")
         return self
 
     @property

@@ -106,7 +106,7 @@ def search(
         typer.Option(
             metavar="SHARE|auto",
             help="Share of a GPU for each trial; 0 for none; auto: as many trials on one as fit by a prediction "
-            "[default: 1 where this machine, or the Ray cluster, has one]",
+            "[default: 1 where this machine, or the Ray cluster, has one; 0 with --evaluate]",
         ),
     ] = None,
     resources: Annotated[

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import utils
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.api import RunnerOptions
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 
 SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in the environment of a driver that `ray job submit` started
 OVERRIDE = "RAY_OVERRIDE_JOB_RUNTIME_ENV"  # our `runtime_env` goes before that of a submitted job, field by field
+ENTRYPOINT = "get_entrypoint_name"  # by which Ray tells the whole cluster the command line of a driver
 ANSWER_S = 120  # that a node may take to say what it is
 A_BIT = 0.01  # of a GPU, to see it
 UNASKED = ("node:", "object_store_memory")  # resources of Ray's own that a trial does not take
@@ -57,15 +62,26 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _secretive(*more: str) -> Iterator[None]:
-    """No database URL or password for the processes that Ray starts meanwhile; this one needs them to come back."""
+    """No database URL or password for the processes that Ray starts meanwhile; this one needs them to come back.
+
+    Nor in the command line that Ray shows to everybody on the cluster.
+    """
     before = {name: os.environ.pop(name) for name in (*SECRETS, *more) if name in os.environ}
     override = os.environ.get(OVERRIDE)
     os.environ[OVERRIDE] = "1"
+    entrypoint = getattr(utils, ENTRYPOINT, None)
+    setattr(utils, ENTRYPOINT, _command_line)
     try:
         yield
     finally:
+        setattr(utils, ENTRYPOINT, entrypoint)
         os.environ.update(before)
         os.environ.pop(OVERRIDE) if override is None else os.environ.__setitem__(OVERRIDE, override)
+
+
+def _command_line() -> str:
+    """Of this process, with no more than the scheme of any URL."""
+    return shlex.join(re.sub("://.*", "://...", word, flags=re.DOTALL) for word in sys.orig_argv)
 
 
 @contextmanager

@@ -86,9 +86,10 @@ class RungScheduler(FIFOScheduler):  # type: ignore[misc]
         lines = [line.strip() for line in told.splitlines() if line.strip()] or ["its Ray actor or node is gone"]
         own, never = not isinstance(trial.get_pickled_error(), RayActorError), NEVER in told
         self._never = self._never + 1 if never else self._never
+        rays = not own and UNMADE not in told
         self._searcher.broke(
             trial.trial_id,
-            lines[-1][:500] if own else lines[-1].partition(". ")[0].rstrip("."),  # Ray goes on with what it might be
+            lines[-1].partition(". ")[0].rstrip(".") if rays else lines[-1][:500],  # Ray goes on with what it might be
             # else an idle actor was dead, or Ray started none
             begun=trial not in getattr(_bare(tune_controller), "_resetting_trials", ()) and not never,
             own=own,

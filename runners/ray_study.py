@@ -117,7 +117,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return self.error is not None or (self._ends is not None and time.monotonic() >= self._ends)
 
     def _next(self) -> Job | None:
-        if self._again:
+        if self._again and self.error is None:
             return self._again.popleft()
         if self._late:
             return None

@@ -79,7 +79,7 @@ class PlainWords:
             metrics = checked_metrics(told)
         except NasError as error:
             return [Failed(job.number, job.attempt, str(error), seconds, host)]
-        found: list[Event] = [] if ended else [Reported(job.number, job.attempt, epoch, metrics)]
+        found: list[Event] = [] if ended else [Reported(job.number, job.attempt, epoch, metrics, host)]
         if ended or epoch >= job.budget.stop:
             found.append(Finished(job.number, job.attempt, metrics, seconds, host))
         return found

@@ -17,7 +17,7 @@ from ray.tune.result import TRAINING_ITERATION
 
 from nas.jobs import Event, Job, Lost, Reported
 from runners import logs
-from runners.evaluation import evaluate_job
+from runners.evaluation import evaluate_job, traced
 from runners.ray_luggage import unpack
 from runners.ray_words import EPOCH, shown
 from runners.runtime_env import STORAGE
@@ -53,7 +53,8 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Say that the job has begun, where that is timed; after that, wait for the next event.
 
-        Raises: RuntimeError when the GPU failed: Tune then ends this actor, and the study tries the job again.
+        Raises: RuntimeError when the GPU failed, or the evaluation raised what would end a process: Tune then ends this
+        actor, and the study tries the job again.
         """
         if not self._begun:
             self._begun = True
@@ -102,8 +103,12 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         def work() -> None:
             self._go.acquire()
             if not self._stopped:
-                with suppress(Stopped):
+                try:
                     evaluate_job(self._space, self._evaluate, job, send)
+                except Stopped:
+                    pass
+                except BaseException as error:  # noqa: BLE001 - it would end a local worker; here `step` waits for a word
+                    self._events.put(Lost(job.number, job.attempt, traced(error)))
 
         with suppress(OSError):  # whoever writes there says so; the driver made it on its own disk
             Path(job.budget.checkpoint).mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,7 @@ def test_trained_again_the_best_have_the_full_budget_at_once(nas, tmp_path):
             "rung_resolution 32: less than the 32 pixels of the full budget",
         ),
         (["--epochs", "9", "--rung-resolution", "8"], "rung_resolution 8: there are no rungs to rise on"),
+        (["--epochs", "9", "--factor", "2"], "factor 2: there are no rungs to rise on"),
         (["--epochs", "9", "--rung-subset", "0.5"], "rung subset 0.5: there are no rungs to rise on"),
         (["--epochs", "1:9", "--rung-subset", "2"], "rung_subset: input should be less than or equal to 1"),
     ],

@@ -184,6 +184,20 @@ def test_a_job_whose_actor_was_dead_before_it_began_is_the_same_attempt_again_bu
     assert study.trials[0].reason == "lost 3 times: its node is gone"
 
 
+def test_after_an_error_that_ends_the_search_no_job_is_given_to_another_actor(layers):
+    with open_search(layers, objectives=["accuracy:max"], trials=9, storage=None) as study:
+        searcher = StudySearcher(study, 2)
+        RungScheduler(searcher)
+        for name in ("a", "b"):
+            searcher.suggest(name)
+        searcher.broke("a", "its node is gone", begun=False, own=False, unmade=False)
+        searcher.broke("b", "no torch there", begun=False, own=False, unmade=True)
+        for name in ("a", "b"):
+            searcher.on_trial_complete(name, error=True)
+
+        assert searcher.suggest("c") == searcher.FINISHED
+
+
 def test_where_ray_starts_no_actor_at_all_the_search_ends_and_no_trial_is_spent(layers, tmp_path):
     (tmp_path / "error").write_text("ray.exceptions.ActorDiedError: ...\nThe actor never ran - it was cancelled.\n")
     with open_search(layers, objectives=["accuracy:max"], trials=9, storage=None) as study:
@@ -197,7 +211,7 @@ def test_where_ray_starts_no_actor_at_all_the_search_ends_and_no_trial_is_spent(
             scheduler.on_trial_error(SimpleNamespace(), trial)
             searcher.on_trial_complete(trial.trial_id, error=True)
 
-    assert str(searcher.error) == "a Ray worker cannot start: The actor never ran - it was cancelled."
+    assert str(searcher.error) == "a Ray worker cannot start: The actor never ran - it was cancelled"
     assert {(trial.state, trial.attempt) for trial in study.trials.values()} == {(State.RUNNING, 1)}
 
 
