@@ -6,9 +6,10 @@ Real training on the bundled digits, the sampler `random`, SQLite and checkpoint
 search comes first. In the other one, every `--every` seconds, a worker process that trains gets SIGKILL.
 
 Epochs are counted where they begin, so those cut short count as whole ones. "failed" are trials that were killed three
-times, which a search takes for their own fault; "lost" are those that never ended, or of which an epoch is missing. The candidates of both searches are the same; which of them go on
-from a rung depends on the order in which workers finish, with several of them also in two unhurt searches. So "equal"
-compares the metrics of each trial at every epoch that both searches trained, to the last bit.
+times, which a search takes for their own fault; "lost" are those that never ended, or of which an epoch is missing.
+The candidates of both searches are the same; which of them go on from a rung depends on the order in which workers
+finish, with several of them also in two unhurt searches. So "differ" compares the metrics of each trial at every epoch
+that both searches trained, to the last bit.
 """
 
 import argparse
@@ -182,8 +183,8 @@ def main():
         print(f"{runner}: {row['trials']} trials, {row['epochs']} epochs and {row['seconds']:.0f} s unhurt")
         print(
             f"{runner}: {row['kills']} kills, {row['lost_attempts']} attempts lost, {row['epochs_hurt']} epochs and "
-            f"{row['seconds_hurt']:.0f} s: {row['ratio']:.2f}x the epochs; {row['failed']} trials failed, {row['lost']} lost, "
-            f"{len(row['doctor'])} faults found by the doctor"
+            f"{row['seconds_hurt']:.0f} s: {row['ratio']:.2f}x the epochs; {row['failed']} trials failed, "
+            f"{row['lost']} lost, {len(row['doctor'])} faults found by the doctor"
         )
         print(
             f"{runner}: {row['different']} of {row['trials']} trials differ; "
