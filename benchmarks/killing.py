@@ -5,10 +5,11 @@
 Real training on the bundled digits, the sampler `random`, SQLite and checkpoints in a temporary directory. The unhurt
 search comes first. In the other one, every `--every` seconds, a worker process that trains gets SIGKILL.
 
-Epochs are counted where they begin, so those cut short count as whole ones. "lost" are trials that are not complete or
-pruned at the end, or of which an epoch is missing. The candidates of both searches are the same; which of them go on
-from a rung depends on the order in which workers finish, with several of them also in two unhurt searches. So "equal"
-compares the metrics of each trial at every epoch that both searches trained, to the last bit.
+Epochs are counted where they begin, so those cut short count as whole ones. "failed" are trials that were killed three
+times, which a search takes for their own fault; "lost" are those that never ended, or of which an epoch is missing.
+The candidates of both searches are the same; which of them go on from a rung depends on the order in which workers
+finish, with several of them also in two unhurt searches. So "differ" compares the metrics of each trial at every epoch
+that both searches trained, to the last bit.
 """
 
 import argparse
@@ -121,10 +122,7 @@ def searched(options, runner, folder, every):
 
 def lost(result):
     """Trials without their end, or with a hole in their curve."""
-    return sum(
-        trial.state.value not in ("complete", "pruned") or sorted(trial.curve) != list(range(1, trial.epochs + 1))
-        for trial in result.trials
-    )
+    return sum(not trial.ended or sorted(trial.curve) != list(range(1, trial.epochs + 1)) for trial in result.trials)
 
 
 def different(one, other):
@@ -154,6 +152,7 @@ def compare(options, runner):
         "ratio": hurt["begun"] / unhurt["begun"],
         "kills": hurt["killed"],
         "lost_attempts": sum(trial.attempt - 1 for trial in hurt["result"].trials),
+        "failed": sum(trial.state.value == "fail" for trial in hurt["result"].trials),
         "lost": lost(hurt["result"]),
         "doctor": [*map(str, hurt["findings"])],
         "seconds": unhurt["seconds"],
@@ -184,8 +183,8 @@ def main():
         print(f"{runner}: {row['trials']} trials, {row['epochs']} epochs and {row['seconds']:.0f} s unhurt")
         print(
             f"{runner}: {row['kills']} kills, {row['lost_attempts']} attempts lost, {row['epochs_hurt']} epochs and "
-            f"{row['seconds_hurt']:.0f} s: {row['ratio']:.2f}x the epochs; {row['lost']} trials lost, "
-            f"{len(row['doctor'])} faults found by the doctor"
+            f"{row['seconds_hurt']:.0f} s: {row['ratio']:.2f}x the epochs; {row['failed']} trials failed, "
+            f"{row['lost']} lost, {len(row['doctor'])} faults found by the doctor"
         )
         print(
             f"{runner}: {row['different']} of {row['trials']} trials differ; "
