@@ -10,7 +10,7 @@ search: $(VENV)/.ready ## search the bundled digits: the best architectures, the
 		--published --export exports/digits --svg exports/search.svg
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile
 
 parity: $(VENV)/.ready-parity ## also install the libraries that published networks are held against
 $(VENV)/.ready-parity: $(VENV)/.ready-test

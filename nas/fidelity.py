@@ -196,10 +196,16 @@ class Ladder:
         bisect.insort(row, standing)
         self._grouped.pop((self.rungs.bracket(number), level), None)
 
-    def leave(self, number: int) -> None:
-        """A trial has ended."""
+    def leave(self, number: int, *, failed: bool = False) -> None:
+        """A trial has ended; one that failed leaves its place at the rungs to the next."""
         self._towards.pop(number, None)
         self._stir(number)
+        for level in self.rungs.levels if failed else ():
+            standing = self._stood.pop((number, level), None)
+            if standing is not None:
+                row = self._standings[self.rungs.bracket(number), level]
+                del row[bisect.bisect_left(row, standing)]
+                self._grouped.pop((self.rungs.bracket(number), level), None)
 
     def promotable(self, *, closing: bool) -> int | None:
         """The number of a trial that goes on now, of the highest rung that has one.
@@ -241,6 +247,7 @@ class Ladder:
     def hopeless(self, coming: int) -> list[int]:
         """Trials set aside that cannot go on whatever `coming` more trials and those in training come to.
 
+        The best of them stays in reserve: who goes on may fail.
         With several objectives none is ever said to be: a better trial may push others behind it too.
         """
         found: list[int] = []
@@ -253,7 +260,7 @@ class Ladder:
                 row = self._standings.get((bracket, level), [])
                 if row and len(row[0].losses) > 1:
                     return []
-                quota = max(1, (len(row) + most) // self.rungs.factor)
+                quota = max(1, (len(row) + most) // self.rungs.factor) + 1
                 idle = self._idle.get((bracket, level), [])
                 ahead = bisect.bisect_left(idle, row[quota]) if quota < len(row) else len(idle)
                 most += ahead  # all of them may go on in turn

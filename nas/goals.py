@@ -54,7 +54,7 @@ class Goals:
         """What a sampler is told about a trial: of the end of its training, or of how far it came; None for nothing."""
         metrics, fidelity = dict(trial.metrics), 1.0
         if trial.state is not State.COMPLETE:
-            step = max(trial.curve, default=0)
+            step = max((step for step in trial.curve if step <= trial.budget.stop), default=0)
             if trial.state is State.FAIL or not 0 < step <= self.full:
                 return None
             metrics, fidelity = {**trial.curve[step], **metrics}, step / self.full

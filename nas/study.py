@@ -110,7 +110,7 @@ class Study:
 
     def _place(self, trial: Trial) -> None:
         """Where a trial of an earlier driver stands on the ladder."""
-        if trial.source is not Source.TRAINED:
+        if trial.source is not Source.TRAINED or trial.state is State.FAIL:
             return
         for level in self.ladder.rungs.levels[self.ladder.rungs.bracket(trial.number) :]:
             if level in trial.curve and (trial.state is not State.RUNNING or level < trial.budget.stop):
@@ -420,7 +420,8 @@ class Study:
         if (reached := self.goals.outcome(trial)) is not None:
             self._sampler.see(self._handles[trial.number], reached)
         self.ladder.reach(trial.number, level, *self._standing({**event.metrics, **trial.metrics}))
-        self._prune(self.ladder.hopeless(max(0, self.plan.trials - self._counted) + len(self._wishes)))
+        wished = len(self._wishes) + sum(draft.wished for draft in self._drafts)
+        self._prune(self.ladder.hopeless(max(0, self.plan.trials - self._counted) + wished))
 
     def _standing(self, metrics: Mapping[str, float]) -> tuple[float, tuple[float, ...]]:
         """How far over the limits, and the losses."""
@@ -443,7 +444,7 @@ class Study:
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
-        self.ladder.leave(trial.number)
+        self.ladder.leave(trial.number, failed=trial.state is State.FAIL)
         self.progress.end(trial)
         values = self.goals.values(trial.metrics) if trial.state is State.COMPLETE else None
         if trial.state is State.PRUNED and len(self.goals.objectives) == 1:  # as Optuna does it

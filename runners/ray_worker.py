@@ -20,7 +20,7 @@ from runners import logs
 from runners.evaluation import evaluate_job, traced
 from runners.ray_luggage import unpack
 from runners.ray_words import EPOCH, shown
-from runners.runtime_env import STORAGE
+from runners.runtime_env import SECRETS
 from runners.wire import EVENT, event_text, read_job
 
 
@@ -36,7 +36,7 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], space: Any = None, evaluate: Any = None) -> None:
         """Once an actor: keep space and evaluation, begin the first job."""
-        for name in STORAGE:  # where Ray was started by somebody who had set them
+        for name in SECRETS:  # where Ray was started by somebody who had set them
             os.environ.pop(name, None)
         self._space, self._evaluate = space, unpack(evaluate)
         logs.configure()

@@ -11,10 +11,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.runtime_env import RuntimeEnv
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
@@ -75,7 +75,7 @@ def _check_reachable(address: str) -> None:
     if not host or not port.isdigit():
         raise InputError(f"--address {address}: auto or HOST:PORT of the head node is expected")
     try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
     except OSError as error:
         raise InputError(f"no Ray cluster at {address}: {error.strerror or error}") from error
 
@@ -95,16 +95,19 @@ def run(study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) 
             timeout=options.timeout,
             trial_timeout=options.trial_timeout,
             watch=watch,
-            room=partial(room, options, each),
+            room=lambda: min(room(options, each), max(1, study.plan.trials)),
             words=JobWords(study.space, timed=options.trial_timeout is not None),
         )
-        trainable = _trainable(study, served(luggage), each)
+        carried = served(luggage)
         with _place(study, options) as place:
             try:
-                _fit(trainable, searcher, place, options.callbacks)
+                _fit(_trainable(study, carried, each), searcher, place, options.callbacks)
             except Exception:
                 if searcher.error is None:
                     raise
+            finally:
+                if carried.server is not None:
+                    ray.kill(carried.server)
         if searcher.error is not None:
             raise searcher.error
 

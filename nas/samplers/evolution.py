@@ -7,7 +7,7 @@ member of the front. A child is a mutant in one gene, sometimes in two or of two
 Limits on what is measured: what keeps them is better than what does not, and of two that do not the one that is less
 over them is better (Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 2002).
 
-What has stopped at a rung competes too: two results are compared at the largest share of the budget that both had.
+What has stopped at a rung competes too: those drawn are compared at the largest share of the budget that all had.
 """
 
 from __future__ import annotations

@@ -227,8 +227,13 @@ def test_who_fails_on_the_way_leaves_the_ladder_and_the_next_best_goes_on(layers
     following = study.next()
 
     assert (best.number, study.trials[1].state) == (1, State.FAIL)
-    assert following is None
-    assert Counter(trial.state for trial in study.trials.values()) == {State.FAIL: 1, State.PRUNED: 2}
+    assert (following.number, following.budget.stop) == (0, 3)
+    finish(study, following, 0.6)
+    finish(study, study.next(), 0.7)
+    assert study.next() is None
+    assert Counter(trial.state for trial in study.trials.values()) == dict.fromkeys(
+        (State.FAIL, State.COMPLETE, State.PRUNED), 1
+    )
     assert study.over
 
 
