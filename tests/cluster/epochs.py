@@ -36,7 +36,7 @@ class Climb:
 
     def __call__(self, candidate, budget, report):
         folder, metrics = Path(budget.checkpoint), {}
-        self.together(self.meet)
+        self.meeting()
         done = done_in(folder)
         for epoch in range(1, budget.stop + 1):
             value = value_of(candidate)
@@ -54,14 +54,14 @@ class Climb:
     def strike(self, budget, epoch):
         """For evaluations that do harm in the middle of an epoch."""
 
-    def together(self, count):
+    def meeting(self):
         """Wait until so many processes work: jobs shorter than the start of one would all be done by the first."""
         here = self.file.parent / "workers"
         here.mkdir(exist_ok=True)
         (here / str(os.getpid())).touch()
         deadline = time.monotonic() + MEET_S
-        while len(list(here.iterdir())) < count:
-            assert time.monotonic() < deadline, f"not {count} workers"
+        while len(list(here.iterdir())) < self.meet:
+            assert time.monotonic() < deadline, f"not {self.meet} workers"
             time.sleep(0.05)
 
     def _note(self, budget, epoch, began):
@@ -103,14 +103,6 @@ class Freezes(Climb):
 def children(parent):
     """Ids of its child processes."""
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-
-
-class WaitsForAnother(Climb):
-    """From the fifth trial on it goes on only when a second worker has come."""
-
-    def strike(self, budget, epoch):
-        if int(Path(budget.checkpoint).name) > 3:
-            self.together(2)
 
 
 class Breaks(Climb):
