@@ -24,6 +24,7 @@ from nas.progress import Progress
 from nas.proposing import Proposer
 from nas.reuse import reused
 from nas.samplers import Sampler
+from nas.samplers.base import Outcome
 from nas.space import Genome
 from nas.store.base import PATIENCE_S, Answer, Away, Known, NumbersTaken, Store, Wish, WishTaken
 from nas.trial import ATTEMPTS, Source, State, Trial
@@ -98,11 +99,11 @@ class Study:
         self._counted = sum(trial.source is not Source.REUSED for trial in self.trials.values())
         for trial in self.trials.values():
             self._proposer.saw(trial.digest)
-        sampler.load((trial.genome, self.goals.outcome(trial)) for trial in self.finished)
+        sampler.load((trial.genome, self._outcome(trial)) for trial in self.finished)
         started = [trial for trial in self.trials.values() if not trial.ended]
         self._handles = {trial.number: sampler.add(trial.genome) for trial in started}
         for trial in started:
-            if (begun := self.goals.outcome(trial)) is not None:
+            if (begun := self._outcome(trial)) is not None:
                 sampler.see(self._handles[trial.number], begun)
         for trial in self.trials.values():
             self._place(trial)
@@ -121,6 +122,11 @@ class Study:
             self.ladder.wait(trial.number, trial.budget.stop)
         elif trial.state is State.RUNNING:
             self.ladder.enter(trial.number, trial.budget.stop)
+
+    def _outcome(self, trial: Trial) -> Outcome | None:
+        """What the sampler is told about a trial."""
+        found = self.goals.outcome(trial)
+        return found and dataclasses.replace(found, first=self.plan.rungs.first(trial.number) / self.plan.rungs.full)
 
     def enqueue(self, genomes: Sequence[Genome]) -> None:
         """Evaluate these before the sampler is asked; those over a limit or seen before are passed over."""
@@ -155,7 +161,7 @@ class Study:
         self.trials.update({trial.number: trial for trial in trials})
         self._highest = max(self.trials)
         self.finished += trials
-        self._sampler.load((trial.genome, self.goals.outcome(trial)) for trial in trials)
+        self._sampler.load((trial.genome, self._outcome(trial)) for trial in trials)
         return len(trials)
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -362,7 +368,7 @@ class Study:
                 trial = dataclasses.replace(trial, curve={**trial.curve, step: dict(metrics)})
                 self.trials[trial.number] = trial
                 self._store.report(trial, step, metrics)
-                if (partial := self.goals.outcome(trial)) is not None:
+                if (partial := self._outcome(trial)) is not None:
                     self._sampler.see(self._handles[trial.number], partial)
             case Finished():
                 self._finish(trial, event)
@@ -417,7 +423,7 @@ class Study:
         self._store.report(trial, level, event.metrics)
         self._store.pause(trial)
         self.progress.rest(trial.number)
-        if (reached := self.goals.outcome(trial)) is not None:
+        if (reached := self._outcome(trial)) is not None:
             self._sampler.see(self._handles[trial.number], reached)
         self.ladder.reach(trial.number, level, *self._standing({**event.metrics, **trial.metrics}))
         wished = len(self._wishes) + sum(draft.wished for draft in self._drafts)
@@ -450,7 +456,7 @@ class Study:
         if trial.state is State.PRUNED and len(self.goals.objectives) == 1:  # as Optuna does it
             values = self.goals.values({**trial.curve[trial.budget.stop], **trial.metrics})
         self._store.finish(trial, values, self.goals.excesses(trial.metrics))
-        self._sampler.tell(self._handles.pop(trial.number), self.goals.outcome(trial))
+        self._sampler.tell(self._handles.pop(trial.number), self._outcome(trial))
         self.finished.append(trial)
 
     # -- looking -----------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from runners.runtime_env import refuse_runtime_env
 from runners.worker import READY, Unable, work
 
 EXACT = 1e-6  # 49 trials fit where each takes 1/49, whatever floats say
+LEAST_GPU = 1e-4  # the smallest share that Ray knows
 STARTS = 5  # workers in a row that may be killed while they start, once one has started
 TROUBLES = 3  # trials lost in a row, all different ones, after which a GPU is not used again
 PATIENCE_S = 5.0  # for a worker that closed its pipe to end
@@ -67,6 +68,9 @@ def check_numbers(options: RunnerOptions) -> None:
         raise InputError(f"--cpus-per-trial {options.cpus_per_trial:g}: more than 0 is needed")
     if options.gpus_per_trial is not None and not options.gpus_per_trial >= 0:
         raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: 0 or more is needed")
+    share = options.gpus_per_trial or 0.0
+    if 0 < share < LEAST_GPU or (share > 1 and share % 1):
+        raise InputError(f"--gpus-per-trial {share:g}: a share of one GPU, {LEAST_GPU:g} at least, or whole ones")
     if options.trial_timeout is not None and not options.trial_timeout > 0:
         raise InputError(f"trial_timeout {options.trial_timeout:g}: more than 0 seconds are needed")
 

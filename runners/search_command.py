@@ -45,9 +45,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
 
     Raises: NasError for bad input; Terminated, after saying how to go on.
     """
-    _check_cluster(config)
-    if config.runner != "ray" and config.callbacks:
-        raise InputError(f"--callback {config.callbacks[0]}: only --runner ray has callbacks")
+    check_cluster(config)
     _callbacks(config)
     url = storage_url(config.storage)
     setup = prepare(config)
@@ -87,12 +85,14 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     return 0 if result.best is not None else 1
 
 
-def _check_cluster(config: SearchConfig) -> None:
+def check_cluster(config: SearchConfig) -> None:
     """Raises: InputError for what is said of a Ray cluster in vain or wrongly."""
     if config.runner != "ray" and config.address is not None:
         raise InputError(f"--address {config.address}: only --runner ray connects to a cluster")
     if config.runner != "ray" and config.runtime_env is not None:
         raise InputError(f"--runtime-env {config.runtime_env}: only --runner ray has nodes to set up")
+    if config.runner != "ray" and config.callbacks:
+        raise InputError(f"--callback {config.callbacks[0]}: only --runner ray has callbacks")
     if config.runtime_env is not None:
         checked_runtime_env(read_runtime_env(Path(config.runtime_env)))
 

@@ -31,6 +31,7 @@ class Outcome:
         fidelity: the share of the full budget that was spent, above 0 and up to 1.
         earlier: values of the objectives at lower fidelities on the way, by fidelity.
         settled: whether the evaluation stopped there, at its end or at a rung; not so for what is still under way.
+        first: the share at its first rung; 1 where there are none.
     """
 
     values: Sequence[float]
@@ -38,6 +39,7 @@ class Outcome:
     fidelity: float = 1.0
     earlier: Mapping[float, Sequence[float]] = dataclasses.field(default_factory=dict)
     settled: bool = True
+    first: float = 1.0
 
 
 class Sampler(Protocol):

@@ -166,7 +166,7 @@ class OptunaSampler:
             step = _step(outcome.fidelity)
             self._storage.set_trial_intermediate_value(self._trial_id(handle), step, float(outcome.values[0]))
         elif handle not in self._early:
-            self._finish(handle, outcome)
+            self._finish(handle, _at_first(outcome))
             self._early.add(handle)
 
     def tell(self, handle: int, outcome: Outcome | None) -> None:
@@ -204,12 +204,9 @@ class OptunaSampler:
 
     def load(self, ended: Iterable[tuple[Genome, Outcome | None]]) -> None:
         """Complete or failed from the start: for NSGA the first generation, for CMA-ES what its first steps follow."""
-        pairs = list(ended)
-        rungs = [outcome.fidelity for _, outcome in pairs if outcome is not None and outcome.fidelity < 1]
-        for genome, outcome in pairs:
-            if outcome is not None and rungs and not self._prunes:
-                values = outcome.earlier.get(min(rungs), outcome.values)
-                outcome = dataclasses.replace(outcome, values=values, fidelity=1.0)  # noqa: PLW2901
+        for genome, outcome in ended:
+            if outcome is not None and not self._prunes:  # as `see` would have told it
+                outcome = _at_first(outcome)  # noqa: PLW2901
             self._insert(genome, _state(outcome), outcome)
             self._told += outcome is not None
         if self.name == "cmaes":
@@ -241,6 +238,11 @@ class OptunaSampler:
         if outcome is not None:
             _constrain(trial, outcome)
         return self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, trial))
+
+
+def _at_first(outcome: Outcome) -> Outcome:
+    """What it was at its first rung, in the place of a result."""
+    return dataclasses.replace(outcome, values=outcome.earlier.get(outcome.first, outcome.values), fidelity=1.0)
 
 
 def _state(outcome: Outcome | None) -> TrialState:

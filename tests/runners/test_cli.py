@@ -137,6 +137,8 @@ BAD = [
     (["search", "--sampler", "grid"], "unknown sampler 'grid'"),
     (["search", "--runner", "slurm"], "unknown runner 'slurm'"),
     (["search", "--address", "auto"], "--address auto: only --runner ray connects to a cluster"),
+    (["search", "--address", "auto", "--dry-run"], "--address auto: only --runner ray connects to a cluster"),
+    (["search", "--gpus-per-trial", "1.5"], "--gpus-per-trial 1.5: a share of one GPU, 0.0001 at least, or whole ones"),
     (["search", "--epochs", "9:3"], "epochs '9:3': MIN:MAX"),
     (["search", "--trials", "0"], "trials: input should be greater than or equal to 1, not 0"),
     (["search", "--workers", "0"], "workers: input should be greater than or equal to 1"),

@@ -35,7 +35,7 @@ def outcome(genome, share, goals, *, settled=True):
         return [at(genome, level), size(genome)][: len(goals)]
 
     earlier = {lower: values(lower) for lower in (1 / 9, 1 / 3) if lower < share}
-    return Outcome(values(share), (), share, earlier, settled)
+    return Outcome(values(share), (), share, earlier, settled, first=1 / 9)
 
 
 def climb(sampler, goals, trials, *, promoted=3):
@@ -147,3 +147,14 @@ def test_tpe_is_told_that_what_was_pruned_is_over_a_limit():
 
     (trial,) = sampler._study.trials
     assert (trial.state.name, trial.constraints) == ("PRUNED", {"0": 0.5})
+
+
+def test_a_study_that_goes_on_tells_nsga_what_it_would_have_told_it_at_the_time():
+    """The value at the first rung, of what is complete and of what is set aside, whether or not something was pruned."""
+    genomes = [SPACE.sample(random.Random(seed)) for seed in range(4)]
+    sampler = made("nsga2", TWO)
+    sampler.load((genome, outcome(genome, 1.0, TWO)) for genome in genomes[:3])
+    sampler.see(sampler.add(genomes[3]), outcome(genomes[3], 1 / 9, TWO))
+
+    told = [trial.values[0] for trial in sampler._study.trials]
+    assert told == [at(genome, 1 / 9) for genome in genomes]
