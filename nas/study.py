@@ -240,8 +240,7 @@ class Study:
             if trial.number in self._stopped:  # told to stop, which is no fault of the trial's
                 self._stopped.remove(trial.number)
                 return _Draft(self._towards(trial, trial.budget.stop), None)
-            if trial.attempt < ATTEMPTS:
-                again = dataclasses.replace(trial, attempt=trial.attempt + 1)
+            if (again := trial.again()) is not None:
                 return _Draft(self._towards(again, trial.budget.stop), None)
             reason = f"lost with its driver, attempt {trial.attempt}"
             self._end(trial.moved(State.FAIL, reason=reason, seconds=trial.seconds or 0.0))
@@ -372,7 +371,7 @@ class Study:
                     self._sampler.see(self._handles[trial.number], partial)
             case Finished():
                 self._finish(trial, event)
-            case Failed(again=True) if trial.number not in self._retried and trial.attempt < ATTEMPTS:
+            case Failed(again=True) if trial.number not in self._retried and trial.again() is not None:
                 self._retried.add(trial.number)
                 self._lose(trial, event.reason)
             case Failed():
@@ -440,12 +439,13 @@ class Study:
             self._end(self.trials[number].moved(State.PRUNED))
 
     def _lose(self, trial: Trial, reason: str) -> None:
-        if trial.attempt < ATTEMPTS:
+        if trial.again() is not None:
             self._store.lose(trial, reason)
             self.progress.lose(trial, reason)
             self._unfinished.append(trial)
         else:
-            reason = f"lost {trial.attempt} times: {reason}"
+            vain = f", {ATTEMPTS} in a row without a new epoch" if trial.attempt > ATTEMPTS else ""
+            reason = f"lost {trial.attempt} times{vain}: {reason}"
             self._end(trial.moved(State.FAIL, reason=reason, seconds=trial.seconds or 0.0))
 
     def _end(self, trial: Trial) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.jobs import Budget
 
-ATTEMPTS = 3  # a trial that loses its worker so often is failed
+ATTEMPTS = 3  # a trial that loses its worker so often in a row, without a new epoch, is failed
 
 
 class State(enum.StrEnum):
@@ -52,6 +52,8 @@ class Trial:
         host: where it ran.
         reason: why it failed; empty otherwise.
         source: where its metrics come from.
+        vain: attempts in a row before this one that were lost without a new epoch.
+        since: epochs that it had when this attempt began.
     """
 
     number: int
@@ -68,6 +70,8 @@ class Trial:
     host: str = ""
     reason: str = ""
     source: Source = Source.TRAINED
+    vain: int = 0
+    since: int = 0
 
     @property
     def ended(self) -> bool:
@@ -78,6 +82,13 @@ class Trial:
     def epochs(self) -> int:
         """How far it came: the last step that was reported, or its budget when it is complete."""
         return self.budget.stop if self.state is State.COMPLETE else max(self.curve, default=0)
+
+    def again(self) -> Trial | None:
+        """Its next attempt, this one being lost; None when it was lost too often in a row without a new epoch."""
+        vain = 0 if self.epochs > self.since else self.vain + 1
+        if vain >= ATTEMPTS:
+            return None
+        return dataclasses.replace(self, attempt=self.attempt + 1, vain=vain, since=max(self.since, self.epochs))
 
     def moved(self, state: State, **changes: Any) -> Trial:
         """This trial in another state. Raises: ValueError for a move that no trial makes."""

@@ -21,7 +21,7 @@ from nas.store.database import connect
 from nas.store.files import File, broken_files
 from nas.store.optuna_rows import TRIALS, VALUES
 from nas.store.reading import driver_of, locked_row, study_row
-from nas.store.rows import LOST, read_candidate
+from nas.store.rows import LOST, fruitless, read_candidate
 from nas.store.trouble import translated
 from nas.trial import ATTEMPTS, Source, State
 
@@ -179,13 +179,15 @@ def _one_winner(read: _Read) -> Iterator[Finding]:
 
 
 def _attempts(read: _Read) -> Iterator[Finding]:
-    promise = f"attempts are counted from 1 to at most {ATTEMPTS}, and only the last may be open"
+    promise = (
+        f"attempts are counted from 1, at most {ATTEMPTS} in a row without a new epoch, and only the last may be open"
+    )
     for trial_id, trial in read.ours.items():
         attempts = read.attempts.get(trial_id, [])
         numbers = [attempt["attempt"] for attempt in attempts]
         if not attempts:
             yield Finding("every trial has an evaluation", trial["number"], "it has none")
-        elif numbers != list(range(1, len(numbers) + 1)) or len(numbers) > ATTEMPTS:
+        elif numbers != list(range(1, len(numbers) + 1)) or fruitless(attempts) > ATTEMPTS:
             yield Finding(promise, trial["number"], f"attempts {', '.join(map(str, numbers))}")
         elif any(attempt["state"] != LOST for attempt in attempts[:-1]):
             yield Finding(promise, trial["number"], f"an earlier attempt is {attempts[0]['state']}")

@@ -6,7 +6,7 @@ import datetime
 import functools
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -141,6 +141,19 @@ def read_candidate(kind: str, body: str, where: str) -> Any:
         raise StoreError(f"{where}: its architecture cannot be read: {error}") from error
 
 
+def _epochs(attempt: RowMapping) -> int:
+    return max(map(int, json.loads(attempt["curve"])), default=0)
+
+
+def fruitless(attempts: Sequence[RowMapping]) -> int:
+    """How many of the last attempts, in a row, brought no new epoch."""
+    count = most = 0
+    for attempt in attempts:
+        count = 0 if _epochs(attempt) > most else count + 1
+        most = max(most, _epochs(attempt))
+    return count
+
+
 def trial_of(row: RowMapping, attempts: list[RowMapping], candidate: Any) -> Trial:
     """A trial from its row and its attempts, the last of which tells where it stands."""
     last = attempts[-1]
@@ -163,4 +176,6 @@ def trial_of(row: RowMapping, attempts: list[RowMapping], candidate: Any) -> Tri
         host=last["host"],
         reason="" if lost else last["reason"],
         source=Source(last["source"]),
+        vain=fruitless(attempts[:-1]),
+        since=max(map(_epochs, attempts[:-1]), default=0),
     )

@@ -121,7 +121,7 @@ def attempts_with_a_gap(url, tmp_path):
 
 
 def four_attempts(url, tmp_path):
-    sql(url, "UPDATE nas_evaluations SET state = 'lost' WHERE number = 1")
+    sql(url, "UPDATE nas_evaluations SET state = 'lost', curve = '{}' WHERE number = 1")
     for attempt, state in ((2, "lost"), (3, "lost"), (4, "complete")):
         another_attempt(url, 1, attempt, state)
 

@@ -466,3 +466,53 @@ def test_once_it_has_no_job_left_a_study_is_over_and_who_was_set_aside_is_pruned
         assert study.over
         states = Counter(trial.state for trial in read_study(url, "s").trials)
         assert states == {State.COMPLETE: 1, State.PRUNED: 3}
+
+
+def lose_after(study, job, epochs):
+    """Its worker reports up to so many epochs and is gone."""
+    for step in range(1, epochs + 1):
+        study.handle(Reported(job.number, job.attempt, step, {"accuracy": 0.1 * step}))
+    study.handle(Lost(job.number, job.attempt, "its worker ended"))
+
+
+def test_attempts_that_bring_new_epochs_are_not_counted_against_a_trial(layers, tmp_path):
+    study = make(layers, tmp_path, trials=1, rungs=Rungs(9, 9))
+    for epochs in (1, 3, 4, 6, 8):
+        lose_after(study, study.next(), epochs)
+    job = study.next()
+    finish(study, job, 0.9)
+
+    assert job.attempt == 6
+    assert study.trials[0].state is State.COMPLETE
+
+
+def test_three_attempts_in_a_row_without_a_new_epoch_fail_a_trial(layers, tmp_path):
+    study = make(layers, tmp_path, trials=1, rungs=Rungs(9, 9))
+    for epochs in (2, 2, 1, 2):
+        lose_after(study, study.next(), epochs)
+
+    assert study.next() is None
+    assert study.trials[0].state is State.FAIL
+    assert study.trials[0].reason == "lost 4 times, 3 in a row without a new epoch: its worker ended"
+
+
+def test_what_an_attempt_brought_is_read_back_from_its_row(layers, tmp_path):
+    url = f"sqlite:///{tmp_path}/n.db"
+    store = open_study(
+        url, "s", {"objectives": ["accuracy:max"], "limits": []}, layers, objectives_from(["accuracy:max"])
+    )
+    study = Study(
+        plan=Plan(trials=1, rungs=Rungs(9, 9), checkpoints=tmp_path), pricing=Pricing(layers, macs, ()),
+        objectives=objectives_from(["accuracy:max"]), sampler=RandomSampler(layers, 0), store=store,
+    )  # fmt: skip
+    for epochs in (1, 3, 3, 2):
+        lose_after(study, study.next(), epochs)
+    study.next()
+    study.flush()
+    store.close()
+
+    (trial,) = read_study(url, "s").trials
+
+    assert (trial.attempt, trial.vain, trial.since) == (5, 2, 3)
+    assert trial == study.trials[0]
+    assert trial.again() is None
