@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: search test lint parity clean
+.PHONY: search test soak lint parity clean
 
 search: $(VENV)/.ready ## search the bundled digits: the best architectures, their export, and where to look
 	$(BIN)/nas search --data digits --limit 'params<=150e3' --limit 'macs<=3e6' --trials 60 --epochs 2:20 \
@@ -11,6 +11,9 @@ search: $(VENV)/.ready ## search the bundled digits: the best architectures, the
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile
+
+soak: $(VENV)/.ready-test ## the tests that take minutes: more ways to lose nodes, drivers and tokens
+	$(BIN)/python -m pytest -m soak
 
 parity: $(VENV)/.ready-parity ## also install the libraries that published networks are held against
 $(VENV)/.ready-parity: $(VENV)/.ready-test

@@ -13,6 +13,8 @@ from faults.driver import wait_until
 
 from nas.trial import State
 
+pytestmark = pytest.mark.soak
+
 QUICK = {  # Ray's own would notice after a minute
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 500,

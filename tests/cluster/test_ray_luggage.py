@@ -189,6 +189,7 @@ def test_no_worker_and_no_file_of_tunes_holds_the_password(nodes, layers, tmp_pa
     assert os.environ["PGPASSWORD"] == PASSWORD
 
 
+@pytest.mark.soak
 def test_the_search_for_the_password_finds_one_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("PASSWORD_OF_MINE", PASSWORD)
     (tmp_path / "needle").write_bytes(bytes(byte ^ 85 for byte in PASSWORD.encode()))
@@ -199,6 +200,7 @@ def test_the_search_for_the_password_finds_one_that_is_there(tmp_path, monkeypat
     assert found["memory"] >= 1
 
 
+@pytest.mark.soak
 def test_nodes_that_do_not_see_the_checkpoints_are_named(nodes, layers, tmp_path, caplog):
     require(os.getuid() == 0 and os.system("unshare -m true") == 0, "mount namespaces")
     checkpoints, python = tmp_path / "c", tmp_path / "python"
@@ -221,6 +223,7 @@ def test_nodes_that_do_not_see_the_checkpoints_are_named(nodes, layers, tmp_path
     assert not list(checkpoints.rglob(".seen-*"))
 
 
+@pytest.mark.soak
 def test_a_node_without_what_the_training_imports_is_named_with_what_to_do(nodes, bare_python, digits, tmp_path):
     import search_spaces
     from nas.recipe import Recipe
@@ -239,6 +242,7 @@ def test_a_node_without_what_the_training_imports_is_named_with_what_to_do(nodes
         )  # fmt: skip
 
 
+@pytest.mark.soak
 def test_a_runtime_env_reaches_the_workers_and_a_wrong_one_is_one_line(nodes, layers, tmp_path):
     cluster = nodes({})
     how = {

@@ -107,7 +107,18 @@ class OfTheWoken(Loses):
         )
 
 
-@pytest.mark.parametrize("loss", [ItsWorker, ItsNode, WherePausedOnesWere, OfTheWoken])
+SOAK = pytest.mark.soak
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(ItsWorker, marks=SOAK),
+        pytest.param(ItsNode, marks=SOAK),
+        WherePausedOnesWere,
+        pytest.param(OfTheWoken, marks=SOAK),
+    ],
+)
 def test_the_search_goes_on_without_what_it_lost_and_no_rung_is_trained_twice(nodes, tmp_path, loss):
     search = Search(tmp_path, nodes.address, trials=12, seconds=0.2)
     watch = loss(search, nodes)
@@ -121,7 +132,9 @@ def test_the_search_goes_on_without_what_it_lost_and_no_rung_is_trained_twice(no
         assert {trial.attempt for trial in trials if trial.number == watch.done["trial"]} == {2}
 
 
-@pytest.mark.parametrize("then", ["same cluster", "fresh cluster", "local"])
+@pytest.mark.parametrize(
+    "then", [pytest.param("same cluster", marks=SOAK), "fresh cluster", pytest.param("local", marks=SOAK)]
+)
 def test_a_killed_driver_is_followed_by_one_on_any_runner_that_goes_on_from_every_rung(nodes, tmp_path, then):
     address = {"same cluster": nodes.address}.get(then)
     search = Search(tmp_path, nodes.address, trials=12, seconds=0.2)
@@ -155,6 +168,7 @@ def test_a_killed_driver_is_followed_by_one_on_any_runner_that_goes_on_from_ever
     assert not [note for note in again if note["trial"] in before and note["epoch"] <= before[note["trial"]].epochs]
 
 
+@SOAK
 def test_candidates_that_break_their_workers_fail_alone(nodes, tmp_path):
     search = Search(tmp_path, nodes.address, trials=9)
 

@@ -55,6 +55,7 @@ def test_the_laptops_commands_run(shell):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.soak
 def test_two_machines_by_hand_are_a_cluster_with_a_token(shell, tmp_path):
     port = free_port()
     token, private, mode, head, other, search = section("Two machines by hand")

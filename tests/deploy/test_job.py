@@ -7,7 +7,7 @@ import pytest
 from conftest import free_port, require
 from heads import MINE, RAY, TOKEN, clean, head, own_ray
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 SEARCH = """
 space = "mine:space"

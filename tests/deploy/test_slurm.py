@@ -89,6 +89,7 @@ def submitted(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.soak
 def test_a_job_whose_time_ends_stops_the_search_in_order_and_its_next_run_ends_it(submitted, tmp_path):
     log, begun, steps = (tmp_path / name for name in ("log", "begun", "steps"))
 

@@ -3,7 +3,7 @@
 import pytest
 from heads import MINE, TOKEN, head, nas
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 SEARCH = ("search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective", "score:max", "--trials", "2", "--epochs", "1",
           "--runner", "ray")  # fmt: skip
