@@ -159,18 +159,12 @@ def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
             f"data {source['data']!r} has changed since study {name!r} was made; nothing trained now compares with it"
         )
     try:
-        recipe = _recipe(settings["recipe"])
+        recipe = Recipe(**settings["recipe"])
     except TypeError as error:
         raise InputError(f"study {name!r} was trained by a recipe of another version: {error}") from error
     from nas.training import TrainAndValidate
 
     return dataclasses.replace(setup, evaluate=TrainAndValidate(data, recipe))
-
-
-def _recipe(told: Mapping[str, Any]) -> Recipe:
-    """As a study holds it; `held` was called otherwise before there were rungs. Raises: TypeError."""
-    renamed = {"held" if name == "min_epochs" else name: value for name, value in told.items()}
-    return Recipe(**renamed)
 
 
 def _check_space(space: Space, chosen: Sequence[Trial], name: str) -> None:

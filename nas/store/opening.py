@@ -19,6 +19,7 @@ from nas.space import Space
 from nas.store import adopting, lease, tables
 from nas.store.database import connect, optuna_storage, quiet
 from nas.store.optuna_rows import LOCK_STUDY, STUDIES, TRIALS, USER_ATTRS
+from nas.store.settings import read_settings
 from nas.store.sql import SqlStore
 from nas.store.trouble import translated
 from nas.trial import State
@@ -178,7 +179,7 @@ def _begin(
 def _take_over(
     connection: Connection, found: RowMapping, settings: dict[str, Any], space_digest: str, holder: str
 ) -> None:
-    name, before = found["name"], json.loads(found["settings"])
+    name, before = found["name"], read_settings(found["settings"])
     differ = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
     if differ or found["space_digest"] != space_digest:
         shown = "; ".join(f"{key}: {_short(before.get(key))} there, {_short(settings.get(key))} here" for key in differ)

@@ -18,6 +18,7 @@ from nas.store import lease, tables
 from nas.store.database import connect
 from nas.store.optuna_rows import LOCK_STUDY, PARAMS, STUDIES
 from nas.store.rows import LOST, read_candidate, trial_of
+from nas.store.settings import read_settings
 from nas.store.trouble import redact, translated
 from nas.trial import Trial
 
@@ -82,7 +83,9 @@ def read_study(url: str, name: str) -> StudyRecord:
         order = _order(connection, row["study_id"])
     engine.dispose()
     ended = sorted((trial for trial in trials if trial.ended), key=lambda trial: order.get(trial.number, -1))
-    return StudyRecord(name, json.loads(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended))
+    return StudyRecord(
+        name, read_settings(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended)
+    )
 
 
 def _order(connection: Connection, study_id: int) -> dict[int, int]:
