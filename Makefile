@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: search test soak lint parity clean
 
 search: $(VENV)/.ready ## search the bundled digits: the best architectures, their export, and where to look
-	$(BIN)/nas search --data digits --limit 'params<=150e3' --limit 'macs<=3e6' --trials 60 --epochs 2:20 \
+	$(BIN)/nas search --data digits --limit 'params<=150e3' --limit 'macs<=3e6' --trials 26 --epochs 20 \
 		--published --export exports/digits --svg exports/search.svg
 
 test: $(VENV)/.ready-test
