@@ -141,8 +141,7 @@ if __name__ == "__main__":
     import broken, nas
     if sys.argv[1] == "ray":
         from ray import cloudpickle
-        from runners import tune
-        tune.cloudpickle.register_pickle_by_value = lambda module: None  # as if it were installed on the nodes
+        cloudpickle.register_pickle_by_value = lambda module: None  # as if it were installed on the nodes
     del os.environ["ONLY_HERE"]
     nas.search(broken.space, broken.evaluate, objectives=["accuracy:max"], trials=6, workers=2, study="s", runner=sys.argv[1])
 """
