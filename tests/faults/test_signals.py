@@ -17,7 +17,7 @@ import pytest
 from conftest import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-SECONDS = 5.0
+SECONDS = 25  # far less than an evaluation takes, and more than a busy machine needs
 
 
 def marked(mark):
