@@ -249,6 +249,8 @@ def _pip(modules: Iterable[str]) -> str:
     for each in metadata.requires("mixer-nas") or ():
         requirement = Requirement(each)
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        if requirement.marker is not None and "extra" in str(requirement.marker):
+            continue  # what a node needs is what everybody has
         asked[requirement.name.lower()] = f"{requirement.name}{extras}{requirement.specifier}"
     names = {"ray" if module in TUNE else (owners.get(module) or [module])[0] for module in modules}
     return " ".join(f"'{asked.get(name.lower(), name)}'" for name in sorted(names))
