@@ -54,6 +54,17 @@ def _own_cache(tmp_path_factory):
         os.environ["NAS_CACHE"] = before
 
 
+@pytest.fixture(autouse=True)
+def _no_module_of_another_test(tmp_path_factory):
+    """Many tests write a `mine.py` of their own: what one imported from its folder is gone for the next."""
+    yield
+    base = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(base):
+            del sys.modules[name]
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(base)]
+
+
 @pytest.fixture(scope="session")
 def digits(_own_cache):
     from nas.data import load

@@ -122,9 +122,7 @@ def mine(tmp_path, monkeypatch):
     (home / "shapes" / "round.py").write_text("from .base import area\n")
     (home / "shapes" / "base.py").write_text("area = 100\n")
     monkeypatch.syspath_prepend(str(home))
-    yield importlib.import_module("mine")
-    for name in ("mine", "helper", "shapes", "shapes.round", "shapes.base"):
-        sys.modules.pop(name, None)
+    return importlib.import_module("mine")
 
 
 def test_nodes_without_mixer_nas_are_sent_it_and_what_stands_beside_the_users_module(nodes, bare_python, mine):

@@ -94,7 +94,6 @@ def test_before_one_is_complete_the_farthest_is_named():
 def nas(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
     return command(capsys, monkeypatch)

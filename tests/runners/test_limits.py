@@ -30,7 +30,6 @@ DIGITS = ["search", "--data", "digits", "--subset", "0.1", "--epochs", "1", "--l
 def nas(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
 

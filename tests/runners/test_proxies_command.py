@@ -107,7 +107,6 @@ def test_a_study_of_few_trials_or_of_changed_data_is_refused(study, tmp_path):
 
 
 def test_a_study_of_an_own_evaluation_says_what_would_be_right(nas, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.setattr(sys, "path", [*sys.path])
     text = """
         import nas

@@ -29,7 +29,6 @@ SMALLER = ["--rung-subset", "0.25", "--rung-resolution", "8"]
 def nas(capsys, monkeypatch, tmp_path):
     """Run a command in this process, in a directory with an evaluation; exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
     return command(capsys, monkeypatch)
