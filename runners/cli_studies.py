@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.errors import InputError
-
-out, err = Console(), Console(stderr=True)
-Storage = Annotated[
-    str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database")]
+from runners.options import Json, Storage, StudyName, err, out
 
 studies_app = typer.Typer(help="The studies in a database: how far they are, their best, who drives them.")
 

@@ -23,9 +23,9 @@ def require(condition, what):
 
 def command(capsys, monkeypatch):
     """A way to run `nas` in this process: exit code, standard output, standard error."""
-    from runners import cli, cli_studies
+    from runners import cli, options
 
-    for console in (cli.out, cli.err, cli_studies.out, cli_studies.err):
+    for console in (options.out, options.err):
         console.width = 160  # or words of tables are broken into lines
 
     def run(*arguments):

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from nas import build, diagram, pretrained, zoo
 from nas.architecture import Architecture
 from nas.export import load_exported
-from runners import cli
+from runners import cli, options
 from runners.tables import short_architecture
 
 
@@ -19,7 +19,7 @@ from runners.tables import short_architecture
 def nas(capsys, monkeypatch, tmp_path):
     """Run a command in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.out, "width", 200)
+    monkeypatch.setattr(options.out, "width", 200)
 
     def run(*words):
         monkeypatch.setattr("sys.argv", ["nas", *map(str, words)])
