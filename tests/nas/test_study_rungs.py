@@ -15,12 +15,13 @@ from nas.feasible import Pricing
 from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
+from nas.plan import Plan
 from nas.samplers.random import RandomSampler
 from nas.store.base import Away, MemoryStore
 from nas.store.doctor import examine
 from nas.store.opening import open_study
 from nas.store.reading import read_study
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import State
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
