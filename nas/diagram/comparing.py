@@ -10,6 +10,7 @@ from typing import Any
 from nas.architecture import Architecture, Block, Stage
 from nas.checked import Checked
 from nas.costs import cost
+from nas.diagram.lines import brief
 from nas.diagram.words import field_words, map_size
 from nas.mixers import Mixer
 from nas.tally import Place
@@ -125,8 +126,8 @@ def _stage(path: str, left: tuple[Stage, Place], right: tuple[Stage, Place]) -> 
 
 
 def _fields(path: str, left: Checked, right: Checked) -> Iterator[Difference]:
-    if type(left) is not type(right):
-        yield Difference(path, _said(left), _said(right))
+    if isinstance(left, Mixer) and isinstance(right, Mixer) and left.kind != right.kind:
+        yield Difference(path, brief(left), brief(right))
         return
     idle = (_idle(left) & _idle(right)) | ({"norm_eps"} & (_idle(left) | _idle(right)))
     for field in dataclasses.fields(left):
@@ -147,13 +148,6 @@ def _idle(spec: Checked) -> set[str]:
     if getattr(spec, "norm", None) in {"none", "affine"}:
         idle.add("norm_eps")
     return idle
-
-
-def _said(value: Checked) -> str:
-    """A mixer as in "pooling(size 3)"."""
-    kind = value.kind if isinstance(value, Mixer) else type(value).__name__
-    inside = ", ".join(f"{field.name} {getattr(value, field.name)}" for field in dataclasses.fields(value))
-    return f"{kind}({inside})" if inside else kind
 
 
 def _stage_words(architecture: Architecture, index: int) -> str | None:

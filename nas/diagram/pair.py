@@ -70,6 +70,9 @@ def notes_of(found: Sequence[Difference]) -> dict[str, list[str]]:
             if field in {"blocks", "position"}:  # the depth has a place of its own, positions stand with the embedding
                 item += ".blocks" if field == "blocks" else ".embedding"
             notes.setdefault(item, []).append(field_words(field) or "only here")
+            if field == "blocks":
+                for index in range(*sorted((each.left, each.right))):
+                    notes.setdefault(f"{item}[{index}]", []).append("only here")
     return notes
 
 
@@ -85,7 +88,7 @@ def _side_by_side(columns: Sequence[Sequence[Drawing]], y: float) -> tuple[list[
             drawn = placed(0, y + GAP, (cell or _nothing(row, high)).elements)
             elements.append(placed(x, 0, [*down, drawn]))
             if cell is not None and cell.height < high and row < longest - 1:
-                elements.append(placed(x, 0, [_line(y + GAP + cell.height, y + GAP + high)]))
+                elements.append(placed(x, 0, [_line(y + GAP + cell.height, y + GAP + high + 2)]))
         y += GAP + high
     return elements, y
 

@@ -110,11 +110,17 @@ def stage_panel(
 
 def _of_blocks(notes: Notes, path: str, run: range) -> list[str]:
     """The notes of a run of blocks; what is not said of all of them with their numbers."""
-    found: dict[str, list[int]] = {}
+    at: dict[str, list[int]] = {}
     for index in run:
         for note in notes.get(f"{path}.blocks[{index}]", ()):
-            found.setdefault(note, []).append(index)
-    return [note if len(at) == len(run) else f"{note} ({_numbers(at)})" for note, at in found.items()]
+            at.setdefault(note, []).append(index)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for note, indices in at.items():
+        together.setdefault(tuple(indices), []).append(note)
+    return [
+        ", ".join(said) + ("" if len(indices) == len(run) else f" ({_numbers(indices)})")
+        for indices, said in together.items()
+    ]
 
 
 def _numbers(at: Sequence[int]) -> str:
@@ -208,7 +214,7 @@ def noted(drawing: Drawing, x: float, y: float, wide: float, notes: Sequence[str
 
 def difference_lines(x: float, y: float, room: float, notes: Iterable[str]) -> Drawing:
     """What differs, as text."""
-    return lines(x, y, wrapped(f"≠ {', '.join(notes)}", SMALL, room, bold=True), size=SMALL, fill=ALERT, bold=True)
+    return lines(x, y, wrapped(f"≠ {'; '.join(notes)}", SMALL, room, bold=True), size=SMALL, fill=ALERT, bold=True)
 
 
 def block_card(
