@@ -45,7 +45,7 @@ def test_a_search_on_the_digits_ends_with_a_front_an_export_and_a_report_of_ever
     assert all(trial["metrics"]["params"] <= 3e4 and trial["metrics"]["macs"] <= 1e6 for trial in told["pareto"])
     assert 0 < told["export"]["metrics"]["test"]["accuracy"] <= 1
     assert {path.name for path in (folder / "exports" / "best").iterdir()} == {
-        "architecture.json", "export.json", "metrics.json", "model.safetensors",
+        "architecture.json", "architecture.svg", "export.json", "metrics.json", "model.safetensors",
     }  # fmt: skip
     assert "1,079 training and 359 validation images of 8x8" in progress
     assert progress.count("\ntrial ") == 4
