@@ -173,7 +173,7 @@ def write_picture(svg: str, path: Path) -> None:
             path.write_text(svg, encoding="utf-8")
             return
         whole = path.resolve()  # what a link points to is replaced, not the link
-        scratch = whole.with_name(f".{whole.name[:200]}.{os.getpid()}")
+        scratch = whole.with_name(f".nas-picture-{os.getpid()}")
         try:
             scratch.write_text(svg, encoding="utf-8")
             scratch.replace(whole)
