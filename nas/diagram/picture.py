@@ -84,8 +84,8 @@ def header(frame: Frame, title: str, facts: Sequence[str]) -> Drawing:
     for line in wrapped(title, 19, frame.wide - 2 * frame.margin, bold=True, most=3):
         elements.append(text(frame.margin, y + 19, line, size=19, bold=True))
         y += 25
-    for line in phrases(facts, 13, frame.wide - 2 * frame.margin):
-        elements.append(text(frame.margin, y + 14, line, size=13, fill=SOFT))
+    for line in phrases(facts, 12.5, frame.wide - 2 * frame.margin):
+        elements.append(text(frame.margin, y + 14, line, size=12.5, fill=SOFT))
         y += 18
     return Drawing(y + 4, elements)
 

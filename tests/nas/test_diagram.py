@@ -5,6 +5,7 @@ import itertools
 import random
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -124,6 +125,7 @@ def test_scales_and_norms_are_said():
     assert "group norm before each · layer scale 1e-05 · residual scale 1" in joined
     assert "MLP without bias" in joined
     assert "hidden 32" in joined
+    assert "layer norm before it · no MLP" in sound(svg(network(Block(mixer=Identity(), mlp_ratio=0)))).words
 
 
 def test_as_many_different_blocks_as_a_stage_takes_stand_one_by_one():
@@ -226,3 +228,9 @@ def test_drawing_needs_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"
+
+
+def test_the_picture_in_the_documents_is_what_the_command_draws():
+    drawn = (Path(__file__).parent.parent.parent / "docs" / "cvt-13.svg").read_text(encoding="utf-8")
+
+    assert drawn == svg(zoo.get("cvt-13"), title="cvt-13")
