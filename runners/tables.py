@@ -179,5 +179,5 @@ def write_picture(svg: str, path: Path) -> None:
             scratch.replace(whole)
         finally:
             scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -56,9 +56,8 @@ def svg_pair(
     elements += [*body, placed(0, y, listed.elements), placed(0, y + listed.height, foot.elements)]
     said = [in_words(each, num_classes=num_classes, in_channels=in_channels) for each in pair]
     words = f"Left: {headings[0]}. {said[0]} Right: {headings[1]}. {said[1]} {_in_words(found)}"
-    name = f"nas-{left.digest[:8]}-{right.digest[:8]}"
     title = f"{headings[0]} beside {headings[1]}"
-    return page(FULL.wide, y + listed.height + foot.height, elements, name=name, title=title, words=words)
+    return page(FULL.wide, y + listed.height + foot.height, elements, title=title, words=words)
 
 
 def notes_of(found: Sequence[Difference]) -> dict[str, list[str]]:

@@ -38,8 +38,7 @@ def svg(architecture: Architecture, *, num_classes: int = 1000, in_channels: int
     foot = footer(WIDE)
     elements.append(placed(0, y, foot.elements))
     said = in_words(architecture, num_classes=num_classes, in_channels=in_channels)
-    name = f"nas-{architecture.digest[:12]}"
-    return page(WIDE.wide, y + foot.height, elements, name=name, title=heading, words=said)
+    return page(WIDE.wide, y + foot.height, elements, title=heading, words=said)
 
 
 def panels(

@@ -170,6 +170,8 @@ def test_a_picture_says_what_it_shows_to_those_who_do_not_see_it():
     assert root.find(f"{SVG}title").text == "CvT-13"
     labels = root.get("aria-labelledby").split()
     assert labels == [root.find(f"{SVG}title").get("id"), root.find(f"{SVG}desc").get("id")]
+    other = ElementTree.fromstring(svg(zoo.get("cvt-13"), title="the same on the same page"))
+    assert other.get("aria-labelledby") != root.get("aria-labelledby")
     assert "Stage 3, 14 × 14 × 384" in words
     assert "10 × convolutional attention, 6 heads of 64" in words
     assert "20.0 M parameters" in words

@@ -148,17 +148,20 @@ def test_trials_of_a_space_of_ones_own_differ_in_their_parameters(nas, own):
     [
         (["net", "0", "77"], "study 'net' has no trial 77; it has 0 to 5"),
         (["net", "0", "nonsense"], "'nonsense' is no trial's number, nor best, nor a network: unknown architecture"),
+        (["net", "0", "7" * 5000], "is no trial's number"),
         (["net", "0", "missing.json"], "missing.json: No such file"),
         (["nett", "0", "1"], "unknown study 'nett'"),
         (["net", "0"], "Missing argument"),
         (["own", "0", "1", "--svg", "x.svg"], "study 'own' is of a space of your own, and only networks can be drawn"),
         (["own", "0", "cvt-13"], "study 'own' is of a space of your own: two of its trials can be compared"),
         (["net", "0", "1", "--svg", "file/x.svg"], "cannot write file/x.svg"),
+        (["net", "0", "1", "--svg", "loop"], "cannot write loop: Symlink loop"),
         (["net", "0", "1", "--svg", "."], "cannot write .: Is a directory"),
     ],
 )
 def test_bad_input_is_one_line(nas, networks, own, tmp_path, arguments, said):
     (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
     code, out, err = nas("compare", *arguments)
 
     assert (code, out) == (2, "")
