@@ -63,6 +63,9 @@ def test_only_equal_differences_of_blocks_in_a_row_are_one():
         ("stages[0].blocks[3].mixer.size", 3, 5),
         ("stages[0].blocks[4].mixer.size", 3, 7),
     ]
+    assert [path for path, _, _ in told(left, network(POOL5, POOL5, POOL3, POOL5, POOL5))] == [
+        "stages[0].blocks[0:2].mixer.size", "stages[0].blocks[3:5].mixer.size",
+    ]  # fmt: skip
 
 
 def test_another_kind_of_mixer_is_one_difference():
@@ -137,6 +140,16 @@ def test_a_pair_marks_in_place_what_differs_and_lists_it():
     frames = [rect for rect in picture.root.iter(f"{SVG}rect") if rect.get("stroke-dasharray")]
     assert len(frames) == 3 + 4  # runs of blocks that differ, left and right
     assert "They differ in: stage 1, block 1: MLP ratio, 4 and 2" in picture.root.find(f"{SVG}desc").text
+
+
+def test_both_are_drawn_on_one_scale():
+    picture = sound(svg_pair(network(POOL3, width=16), network(POOL3, width=64)))
+    tops = [
+        shape.get("points").split() for shape in picture.root.iter(f"{SVG}polygon") if shape.get("fill") == "#dbe9f4"
+    ]
+    depths = [float(second.split(",")[0]) - float(first.split(",")[0]) for first, second, *_ in tops]
+
+    assert depths[1] / depths[0] == pytest.approx(2, rel=0.02)  # on a root scale
 
 
 def test_equal_networks_have_no_mark():
