@@ -122,7 +122,8 @@ def difference_list(found: Sequence[Difference], headings: Sequence[str]) -> Dra
     ]
     y = max(cell.height for cell in head) + 3
     elements += [element for cell in head for element in cell.elements]
-    for each in found[:MOST]:
+    shown = _shown(found)
+    for each in shown:
         elements.append(stroke(f"M{first:g} {y:.1f}H{FULL.wide - FULL.margin:g}", line="#dddddd"))
         told = (each.where, value_words(each.left), value_words(each.right))
         cells = [
@@ -131,14 +132,22 @@ def difference_list(found: Sequence[Difference], headings: Sequence[str]) -> Dra
         ]
         elements += [element for cell in cells for element in cell.elements]
         y = max(cell.height for cell in cells) + 3
-    if len(found) > MOST:
-        elements.append(text(first, y + 14, f"and {len(found) - MOST} more", size=SMALL, fill=SOFT))
+    if len(found) > len(shown):
+        elements.append(text(first, y + 14, f"and {len(found) - len(shown)} more", size=SMALL, fill=SOFT))
         y += 20
     return Drawing(y, elements)
+
+
+def _shown(found: Sequence[Difference]) -> list[Difference]:
+    """The costs, and as many of the others as there is room for."""
+    costs = [each for each in found if each.path.startswith("costs.")]
+    return [*costs, *(each for each in found if each not in costs)][:MOST]
 
 
 def _in_words(found: Sequence[Difference]) -> str:
     if not found:
         return "The two networks are the same."
-    told = [f"{each.where}, {value_words(each.left)} and {value_words(each.right)}" for each in found[:MOST]]
-    return f"They differ in: {'; '.join(told)}" + (f"; and {len(found) - MOST} more." if len(found) > MOST else ".")
+    shown = _shown(found)
+    told = [f"{each.where}, {value_words(each.left)} and {value_words(each.right)}" for each in shown]
+    more = [f"and {len(found) - len(shown)} more"] if len(found) > len(shown) else []
+    return f"They differ in: {'; '.join([*told, *more])}."

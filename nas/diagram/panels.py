@@ -208,7 +208,7 @@ def noted(drawing: Drawing, x: float, y: float, wide: float, notes: Sequence[str
     """A drawing with a frame and a line that says what differs, or as it is where nothing does."""
     if not notes:
         return drawing
-    said = difference_lines(x + 5, drawing.height, wide - 10, notes)
+    said = difference_lines(x + 5, drawing.height, wide - 10, [", ".join(notes)])
     return Drawing(said.height + 4, [*drawing.elements, *said.elements, outline(x, y, wide, said.height + 3 - y)])
 
 
