@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from nas.architecture import Architecture
 from nas.costs import parts
+from nas.diagram.cards import PLAIN, SMALL
 from nas.diagram.comparing import Difference, block_by_block, differences
 from nas.diagram.ink import ALERT, LINE, SOFT, Drawing, box, lines, page, placed, stroke, text, wrapped
-from nas.diagram.panels import PLAIN, SMALL, Frame, Scale, arrow, scale_of
+from nas.diagram.panels import Frame, Scale, arrow, scale_of
 from nas.diagram.picture import GAP, default_title, footer, header, in_words, panels, summary
 from nas.diagram.words import field_words, value_words
 from nas.tally import Tally

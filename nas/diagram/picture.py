@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from nas.architecture import Architecture
 from nas.costs import parts
 from nas.diagram import words
+from nas.diagram.cards import SMALL
 from nas.diagram.ink import SOFT, Drawing, page, phrases, placed, text, wrapped
 from nas.diagram.mixer_words import mixer_facts, mixer_name
-from nas.diagram.panels import SMALL, Frame, Notes, Scale, arrow, head_panel, scale_of, stage_panel
+from nas.diagram.panels import Frame, Notes, Scale, arrow, head_panel, scale_of, stage_panel
 from nas.tally import Tally
 
 WIDE = Frame(wide=800, margin=20, map_wide=140, cost_wide=146, beside=True)
