@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from nas.errors import StoreError
+from nas.errors import InputError, StoreError
 from nas.store.database import storage_url
 from nas.store.lease import LEASE_S
 from nas.store.watching import Watched
@@ -23,6 +23,7 @@ from runners.status import Moment, may_plot
 from runners.tables import print_json, quantity
 from runners.view import clock
 
+SHORTEST_S, LONGEST_S = 0.1, 86_400.0  # between looks
 ROWS = (5, 3, 1)  # of the best: as many of these as there is room for
 
 
@@ -32,12 +33,14 @@ def watch(name: str, storage: str | None, *, every_s: float, plot: bool | None, 
     It is over when nobody drives it and nothing runs. What a killed driver left running is waited for as long as a
     lease lasts, since somebody may take the study over, but only if there was a driver when this began.
 
-    Raises: InputError, StoreError when the study cannot be read at first; later that is shown, and tried again.
+    Raises: InputError for a time that cannot be; InputError, StoreError when the study cannot be read at first. Later
+    that is shown, and tried again, but for a study that was deleted.
     """
+    if not SHORTEST_S <= every_s <= LONGEST_S:
+        raise InputError(f"--watch {every_s:g}: {SHORTEST_S:g} to {LONGEST_S:g} seconds are expected")
     watched = Watched(storage_url(storage), name)
-    shown: _Shown = (
-        _Json() if as_json else _View(out, plots=may_plot(out, wanted=plot)) if out.is_terminal else _Lines(out)
-    )
+    steerable = out.is_terminal and not out.is_dumb_terminal
+    shown: _Shown = _Json() if as_json else _View(out, plots=may_plot(out, wanted=plot)) if steerable else _Lines(out)
     try:
         moment = Moment(watched.look())
         with shown:
