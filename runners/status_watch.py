@@ -150,12 +150,15 @@ class _View(_Shown):
 
     def _parts(self, moment: Moment, said: str) -> Iterator[RenderableType]:
         """What there is room for, the most telling first: the lines, the best, plots, the rungs."""
-        lines = moment.lines(rungs=not self._plots)
-        head = Text(plain("\n".join([moment.heading, *(f"  {line}" for line in lines if line)])))
+        lines = [moment.heading, *(f"  {line}" for line in moment.lines(rungs=not self._plots) if line)]
         last = f"the database is {said}" if said.startswith("away") else said
         foot = Text(plain(last or "Ctrl-C ends this view; the search goes on"), style="bold" if last else "")
         width, height = self._out.size
-        room = height - self._high(head) - self._high(foot) - 1
+        room = height - self._high(foot) - 1
+        while len(lines) > 1 and self._high(_text(lines)) > room:
+            lines.pop()
+        head = _text(lines)
+        room -= self._high(head)
         yield head
         yield from self._more(moment, width, room)
         yield foot
@@ -176,3 +179,7 @@ class _View(_Shown):
 
     def _high(self, part: RenderableType) -> int:
         return len(self._out.render_lines(part))
+
+
+def _text(lines: list[str]) -> Text:
+    return Text(plain("\n".join(lines)))
