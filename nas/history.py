@@ -55,6 +55,7 @@ class History:
         self._trials: list[Trial] = []
         self._seen = [0]  # complete trials after so many trainings
         self._after: list[int] = []  # trainings that had ended with each complete trial
+        self._values: dict[int, float] = {}  # after so many moves of the best, or the front, once asked for
         for trial in finished:
             if trial.source is not Source.REUSED:
                 self._seen.append(self._seen[-1])
@@ -82,11 +83,16 @@ class History:
 
     def value(self, trainings: int | None = None) -> float | None:
         """After so many trainings (None: now); None where nothing was complete. Large is good for a hypervolume."""
-        losses = self._losses[: self._seen[self.trainings if trainings is None else trainings]]
-        if not losses:
-            return None
+        complete = self._seen[self.trainings if trainings is None else trainings]
+        moves = bisect.bisect_right(self._moves, complete, key=lambda move: move[0])
+        if moves and moves not in self._values:
+            self._values[moves] = self._value(self._moves[moves - 1][1])
+        return self._values.get(moves)
+
+    def _value(self, losses: Sequence[tuple[float, ...]]) -> float:
+        """Of a best, or a front."""
         if len(self.objectives) == 1:
-            best = min(losses)[0]
+            best = losses[0][0]
             return -best if self.objectives[0].maximize else best
         points = [[(x - at) / unit for x, (at, unit) in zip(row, self.scale, strict=True)] for row in losses]
         return hypervolume(points, [0.0] * len(self.objectives))
@@ -95,6 +101,17 @@ class History:
     def curve(self) -> list[float | None]:
         """The value after each training, from the first."""
         return [self.value(count) for count in range(1, self.trainings + 1)]
+
+    @cached_property
+    def _moves(self) -> list[tuple[int, list[tuple[float, ...]]]]:
+        """Each time that the best, or the front, moved: after how many complete trials, and the losses on it then."""
+        moves: list[tuple[int, list[tuple[float, ...]]]] = []
+        kept: list[tuple[float, ...]] = []
+        for count, row in enumerate(self._losses, start=1):
+            if not any(covers(other, row) for other in kept):
+                kept = [*(other for other in kept if not covers(row, other)), row]
+                moves.append((count, kept))
+        return moves
 
     def reached(self, value: float) -> int | None:
         """After how many trainings the value was this good or better; None for not yet."""
@@ -118,16 +135,13 @@ class History:
         """How many networks are on it; of equal ones the first counts."""
         return len(front(self._losses))
 
-    @cached_property
+    @property
     def newest(self) -> Newest | None:
         """The last trial that was better than all before it (one objective), or that none before it covers."""
-        found: int | None = None
-        kept: list[tuple[float, ...]] = []
-        for index, row in enumerate(self._losses):
-            if not any(covers(other, row) for other in kept):
-                kept = [*(other for other in kept if not covers(row, other)), row]
-                found = index
-        return None if found is None else Newest(self._trials[found], self.trainings - self._after[found])
+        if not self._moves:
+            return None
+        index = self._moves[-1][0] - 1
+        return Newest(self._trials[index], self.trainings - self._after[index])
 
 
 def scale_of(histories: Sequence[History]) -> Scale:

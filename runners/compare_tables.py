@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from nas.architecture import Architecture
@@ -91,11 +90,11 @@ def _show_curves(
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, right_from: int) -> Table:
-    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold")
     for place, head in enumerate(heads):
-        table.add_column(escape(head), justify="right" if place >= right_from else "left", overflow="fold")
+        table.add_column(head, justify="right" if place >= right_from else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 

@@ -1,11 +1,8 @@
 """Studies that are read back know their rungs: in tables, in JSON, and at the end of a search."""
 
 import json
-import sys
-import textwrap
 
 import pytest
-from conftest import command
 
 from nas.fidelity import Rungs
 from nas.jobs import Budget
@@ -88,15 +85,6 @@ def test_before_one_is_complete_the_farthest_is_named():
 
 
 # -- as a person uses it -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-    return command(capsys, monkeypatch)
 
 
 OWN = ["search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--study", "own", "--objective", "score:max",

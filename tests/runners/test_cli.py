@@ -10,19 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import command
 from PIL import Image
 
 NAS = [sys.executable, "-m", "nas"]
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in an empty directory; returns exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    return command(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="module")
