@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from nas.api import Result
+from nas.companions import Comparison
 from nas.config import SearchConfig
 from nas.objectives import limits_from, objectives_from
 from nas.ranking import shortfall
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
 from nas.trial import Source, State, Trial
-from runners.baseline import Comparison, comparison_json, comparison_line
+from runners.baseline import comparison_json, comparison_line
 from runners.by_rung import rungs_json, rungs_line, spent_line
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table

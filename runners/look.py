@@ -26,10 +26,11 @@ from nas.ranking import nearest, pareto, ranked, shortfall
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.trial import State, Trial
+from nas.wording import quantity
 from runners.by_rung import foremost, rungs_json, rungs_line, spent_line, state_counts
 from runners.job_setup import read_architecture
 from runners.moving import moved_line
-from runners.tables import quantity, save_picture, trial_json, trial_table
+from runners.tables import save_picture, trial_json, trial_table
 
 RESOLUTIONS = (8, 28, 32, 224)
 

@@ -16,9 +16,9 @@ from rich.table import Table
 from nas import diagram, zoo
 from nas.costs import cost
 from nas.errors import ArchitectureError, InputError
+from nas.wording import quantity
 from nas.zoo.comparison import COMPARISON
 from runners.job_setup import read_architecture
-from runners.tables import quantity
 
 
 def table(family: str | None, *, compare: bool, as_json: bool, out: Console) -> None:

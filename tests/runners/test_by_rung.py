@@ -10,9 +10,10 @@ from conftest import command
 from nas.fidelity import Rungs
 from nas.jobs import Budget
 from nas.objectives import objectives_from
+from nas.reached import AtRung, by_rung
 from nas.trial import Source, State, Trial
-from runners.by_rung import AtRung, by_rung, foremost, rungs_json, rungs_line, spent_line, state_counts
-from runners.tables import quantity
+from nas.wording import quantity
+from runners.by_rung import foremost, rungs_json, rungs_line, spent_line, state_counts
 
 LADDER = Rungs(1, 9)
 MINE = """
