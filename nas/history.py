@@ -83,8 +83,9 @@ class History:
     def value(self, trainings: int | None = None) -> float | None:
         """After so many trainings (None: now); None where nothing was complete. Large is good for a hypervolume."""
         losses = self._losses[: self._seen[self.trainings if trainings is None else trainings]]
-        if not losses:
-            return None
+        return self._value_of(losses) if losses else None
+
+    def _value_of(self, losses: Sequence[tuple[float, ...]]) -> float:
         if len(self.objectives) == 1:
             best = min(losses)[0]
             return -best if self.objectives[0].maximize else best
@@ -95,6 +96,20 @@ class History:
     def curve(self) -> list[float | None]:
         """The value after each training, from the first."""
         return [self.value(count) for count in range(1, self.trainings + 1)]
+
+    @property
+    def steps(self) -> list[tuple[int, float, Trial]]:
+        """Where the value rose (or fell, if that is better): trainings that had ended, the value, and the trial."""
+        found: list[tuple[int, float, Trial]] = []
+        kept: list[tuple[float, ...]] = []
+        for row, trial, after in zip(self._losses, self._trials, self._after, strict=True):
+            if any(covers(other, row) for other in kept):
+                continue
+            kept = [*(other for other in kept if not covers(row, other)), row]
+            value = self._value_of(kept)
+            if not found or value != found[-1][1]:
+                found.append((after, value, trial))
+        return found
 
     def reached(self, value: float) -> int | None:
         """After how many trainings the value was this good or better; None for not yet."""

@@ -78,10 +78,16 @@ def read_study(url: str, name: str) -> StudyRecord:
     """A study by name. Raises: InputError naming the nearest studies, StoreError."""
     engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
-        row = study_row(connection, name, url)
-        trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
-        order = _order(connection, row["study_id"])
+        record = record_of(connection, name, url)
     engine.dispose()
+    return record
+
+
+def record_of(connection: Connection, name: str, url: str) -> StudyRecord:
+    """The same within the caller's transaction."""
+    row = study_row(connection, name, url)
+    trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
+    order = _order(connection, row["study_id"])
     ended = sorted((trial for trial in trials if trial.ended), key=lambda trial: order.get(trial.number, -1))
     return StudyRecord(
         name, read_settings(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended)
