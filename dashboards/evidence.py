@@ -123,16 +123,19 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def difference(first: float, second: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of the difference of two shares of `count` draws each, as if they were independent.
+def difference(first: Measured, second: Measured) -> tuple[float, float] | None:
+    """The 95 % interval of first less second out of the interval of each, as if they were independent.
 
-    Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine 17 (1998),
-    method 10. Networks that are judged by the same images err alike, so the true interval is narrower.
+    Zou and Donner, Construction of confidence limits about effect measures, Statistics in Medicine 27 (2008); of two
+    Wilson intervals it is method 10 of Newcombe, ibid. 17 (1998). Networks that are judged by the same images err
+    alike, so the true interval is narrower. None where one of them has no interval.
     """
-    (low, high), (low_second, high_second) = wilson(first, count), wilson(second, count)
-    below = math.hypot(first - low, high_second - second)
-    above = math.hypot(high - first, second - low_second)
-    return first - second - below, first - second + above
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return None
+    value = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return value - below, value + above
 
 
 def measured(value: float, images: int | None) -> Measured:

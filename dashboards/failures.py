@@ -28,9 +28,11 @@ def failures(trials: Sequence[Trial]) -> tuple[Failure, ...]:
         if trial.state is State.FAIL:
             groups.setdefault(NUMBER.sub("#", trial.reason), []).append(trial)
     found = [
-        Failure(
-            members[0].reason or "no reason was given", len(members), tuple(each.number for each in members[:SHOWN])
-        )
+        Failure(members[0].reason or "no reason was given", len(members), tuple(map(_number, members[:SHOWN])))
         for members in groups.values()
     ]
     return tuple(sorted(found, key=lambda failure: (-failure.count, failure.trials)))
+
+
+def _number(trial: Trial) -> int:
+    return trial.number

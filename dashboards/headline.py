@@ -21,7 +21,7 @@ from nas.companions import BASELINE, CONFIRM, PUBLISHED, beside
 from nas.intervals import interval
 from nas.objectives import Objective
 from nas.ranking import nearest, pareto, ranked, shortfall
-from nas.replicates import FIRST_SEED, Confirmed, by_mean, confirmed, lead
+from nas.replicates import FIRST_SEED, Confirmed, by_mean, confirmed
 from nas.store.accounts import Account
 from nas.store.reading import StudyRecord
 from nas.trial import Trial
@@ -148,18 +148,18 @@ def headline(account: Account) -> Headline:
     if published := _published(account, judge):
         found = [contestant(trial, f"published: {label}", study) for trial, label, study in published]
         others += found
-        gains.append(_gain("published", winner, found[0], judge, images))
+        gains.append(_gain("published", winner, found[0], judge))
     if (baseline := account.companions.get(BASELINE)) is not None and (trial := _best(baseline, judge)) is not None:
         theirs = replicates_of(baseline, account.companions.get(BASELINE + CONFIRM), judge)
         again = by_mean([row for row in theirs if row.intervals], judge)
         top = again[0].trial if again else trial
         others.append(contestant(top, "random search", baseline.name, theirs))
-        gains.append(_gain("random", winner, others[-1], judge, images))
+        gains.append(_gain("random", winner, others[-1], judge))
     elif drawn := [trial for trial in _ranked(record, judge) if trial.origin == "random"]:
         total = sum(trial.origin == "random" for trial in record.trials)
         others.append(contestant(drawn[0], f"best of the {total} random trials of this search", record.name, rows))
         if drawn[0] is not top:
-            gains.append(_gain("random", winner, others[-1], judge, images))
+            gains.append(_gain("random", winner, others[-1], judge))
     return Headline(str(judge), limits, images, winner, first, tuple(others), tuple(gains), _race(account), "")
 
 
@@ -209,19 +209,23 @@ def _family(trial: Trial) -> str:
     return FAMILIES.get(kind, short_network(trial))
 
 
-def _gain(over: Over, ours: Contestant, theirs: Contestant, judge: Objective, images: int | None) -> Gain:
-    """Seed by seed where both were trained again, else by their single trainings."""
+def _gain(over: Over, ours: Contestant, theirs: Contestant, judge: Objective) -> Gain:
+    """Seed by seed where both were trained again, else out of the interval of each."""
     sign = 1 if judge.maximize else -1
     shared = sorted(set(ours.replicates) & set(theirs.replicates))
     if len(shared) > 1:
         found = interval([sign * (ours.replicates[seed] - theirs.replicates[seed]) for seed in shared])
-        rests_on = f"{len(shared)} fresh seeds, seed by seed"
-        return Gain(over, theirs, found.mean, found.low, found.high, rests_on)
-    if images is not None and judge.name == "accuracy":
-        low, high = difference(ours.in_search, theirs.in_search, images)
-        rests_on = f"one training each, judged by {images:,} validation images"
-        return Gain(over, theirs, ours.in_search - theirs.in_search, low, high, rests_on)
-    return Gain(over, theirs, sign * (ours.in_search - theirs.in_search), None, None, "one training each: no interval")
+        return Gain(over, theirs, found.mean, found.low, found.high, f"{len(shared)} fresh seeds, seed by seed")
+    first, second = (ours, theirs) if judge.maximize else (theirs, ours)
+    low, high = difference(first.value, second.value) or (None, None)
+    rests_on = "no interval: one training" if low is None else f"{_basis(ours.value)} against {_basis(theirs.value)}"
+    return Gain(over, theirs, first.value.value - second.value.value, low, high, rests_on)
+
+
+def _basis(value: Measured) -> str:
+    if value.kind == "replicates":
+        return f"{value.count} fresh seeds"
+    return f"one training judged by {value.count:,} validation images"
 
 
 def _race(account: Account) -> Race | None:
@@ -230,6 +234,3 @@ def _race(account: Account) -> Race | None:
         return None
     found = beside(account.record, baseline, "the search")
     return Race(found.study, found.trainings, found.measure, found.ours, found.random, found.reached)
-
-
-__all__ = ["Contestant", "Gain", "Headline", "Race", "headline", "lead", "replicates_of"]

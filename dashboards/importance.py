@@ -138,5 +138,5 @@ def _shuffled(rows: Array, columns: Sequence[int], rng: np.random.Generator) -> 
     users = np.flatnonzero(rows[:, columns[0]] >= 0)
     found = np.repeat(rows[None], REPEATS, axis=0)
     for copy in found:
-        copy[np.ix_(users, columns)] = rows[np.ix_(rng.permutation(users), columns)]
+        copy[users[:, None], [columns]] = rows[rng.permutation(users)[:, None], [columns]]
     return found.reshape(-1, rows.shape[1])
