@@ -116,7 +116,10 @@ def climb(record: StudyRecord) -> Climb:
         for each in by_rung(record.trials, rungs)
     )
     metric = judge_of(record).name
-    having = [trial for trial in own if len(trial.curve) > 1 and any(metric in row for row in trial.curve.values())]
+    fewest = 2 if len(rungs.levels) == 1 else 1
+    having = [
+        trial for trial in own if len(trial.curve) >= fewest and any(metric in row for row in trial.curve.values())
+    ]
     chosen = _drawn(having)
     curves = tuple(
         Curve(

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nas.wording import quantity
 
@@ -26,7 +26,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#cc79a7",
 )
 GREY = "#767676"
-WIDTH = 5.2  # inches; letters of 9 points can be read where it is 350 pixels wide
+WIDTH = 4.4  # inches; letters of 9 points can be read where it is 350 pixels wide
 MANY = 2000  # points from which on they are drawn as an image within the SVG
 LOOK = {
     "svg.fonttype": "none",  # letters stay text
@@ -67,10 +67,17 @@ def svg(key: str, draw: Callable[[Axes], None], height: float = 3.2) -> str:
     return NAMES.sub(rf"\g<1>{key}-", text).strip()
 
 
-def plain_numbers(axes: Axes, which: str = "x") -> None:
-    """Ticks as tables show numbers: 1.25M, 30,000."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+def plain_numbers(axes: Axes) -> None:
+    """Ticks of the horizontal axis as tables show numbers: 1.25M, 30,000; 0.2 without more places."""
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: quantity(value) if abs(value) >= 1 else f"{value:.6g}")
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def whole_numbers(axes: Axes) -> None:
+    """No ticks between whole numbers on the horizontal axis."""
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def shortened(name: str, most: int = 34) -> str:

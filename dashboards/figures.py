@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,8 +22,8 @@ from dashboards.drawing import (
     SKY,
     VERMILION,
     plain_numbers,
-    shortened,
     svg,
+    whole_numbers,
 )
 from dashboards.fronts import Front, Point
 from dashboards.pages import Picture, Table
@@ -56,7 +57,8 @@ def front_picture(front: Front, direction: str) -> Picture | None:
         xs = [p.x for p in (*front.points, *front.random, *front.published)]
         if min(xs) > 0 and max(xs) / min(xs) > LOG_FROM:
             axes.set_xscale("log")
-        plain_numbers(axes)
+        else:
+            plain_numbers(axes)
         axes.set_xlabel(front.cost)
         axes.set_ylabel(front.metric)
         _legend(axes)
@@ -80,7 +82,7 @@ def front_picture(front: Front, direction: str) -> Picture | None:
         else ""
     )
     caption = (
-        f"{front.metric} against {front.cost} of {_count(len(front.points), 'complete network')}"
+        f"{_capital(front.metric)} against {front.cost} of {_count(len(front.points), 'complete network')}"
         + (f", {over} of them over a limit" if over else "")
         + f". {_count(len(members), 'network')} on the front by {' and '.join(front.objectives)}.{ends}"
         + (f" The dashed line is the limit of {quantity(front.bound)}." if front.bound is not None else "")
@@ -91,10 +93,9 @@ def front_picture(front: Front, direction: str) -> Picture | None:
 
 def _scatter(axes: Axes, points: Sequence[Point], label: str, colour: str, marker: str, size: int) -> None:
     many = len(points) > MANY
-    edge = {} if marker == "x" else {"edgecolors": "none"}
     axes.scatter(
         [p.x for p in points], [p.y for p in points], s=6 if many else size, c=colour, marker=marker, label=label,
-        alpha=0.5 if many else 0.9, rasterized=many, **edge,
+        alpha=0.5 if many else 0.9, rasterized=many, linewidths=0.8 if marker == "x" else 0,
     )  # fmt: skip
 
 
@@ -112,22 +113,24 @@ def progress_picture(courses: Sequence[Course], *, by: str) -> Picture | None:
             end = unit * course.hours if hours else course.trainings
             xs = [unit * step.hours if hours else step.trainings for step in course.steps]
             ys = [step.value for step in course.steps]
-            label = shortened(course.study, 30)
+            label = "this search" if course is courses[0] else "random search"
             axes.step([*xs, end], [*ys, ys[-1]], style, where="post", color=colour, label=label)
             axes.plot(xs, ys, marker, color=colour, markersize=3)
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{word} of evaluation, added over workers" if hours else "trainings that had ended")
         axes.set_ylabel(_measure(courses[0]))
         plain_numbers(axes)
+        if not hours:
+            whole_numbers(axes)
         axes.legend(loc="lower right" if _rising(courses[0]) else "upper right")
 
     first = courses[0]
     last = first.steps[-1]
     said = [
-        f"{_measure(first)} after {word}: {quantity(last.value)} since training {last.trainings} of {first.trainings} "
+        f"{_capital(_measure(first))} by {word}: {quantity(last.value)} since training {last.trainings} of {first.trainings} "
         f"(trial {last.trial})."
         if not hours
-        else f"{_measure(first)} by {word} of evaluation: {quantity(last.value)} after {unit * last.hours:.3g} of "
+        else f"{_capital(_measure(first))} by {word} of evaluation: {quantity(last.value)} after {unit * last.hours:.3g} of "
         f"{unit * first.hours:.3g} {word}."
     ]
     said += [
@@ -205,7 +208,7 @@ def curves_picture(climb: Climb) -> Picture | None:
     """The metric by epoch, a line a trial; None without curves."""
     if not climb.curves:
         return None
-    kinds = {
+    kinds: dict[str, tuple[str, Literal["-", "--", "-.", ":"]]] = {
         "complete": (BLUE, "-"),
         "pruned": (ORANGE, "--"),
         "paused": (GREEN, "-."),
@@ -217,7 +220,7 @@ def curves_picture(climb: Climb) -> Picture | None:
         points = sum(len(curve.values) for curve in climb.curves)
         handles = []
         for state, (colour, style) in kinds.items():
-            lines = [list(curve.values.items()) for curve in climb.curves if curve.state == state]
+            lines = [tuple(curve.values.items()) for curve in climb.curves if curve.state == state]
             if not lines:
                 continue
             found = LineCollection(lines, colors=colour, linestyles=style, linewidths=0.8, alpha=0.7, rasterized=points > MANY)  # fmt: skip
@@ -228,6 +231,7 @@ def curves_picture(climb: Climb) -> Picture | None:
         axes.autoscale_view()
         for rung in climb.rungs[:-1]:
             axes.axvline(rung.epochs, color=GREY, linewidth=0.6, linestyle=":")
+        whole_numbers(axes)
         axes.set_xlabel("epochs")
         axes.set_ylabel(climb.metric)
         axes.legend(handles=handles)
@@ -236,15 +240,19 @@ def curves_picture(climb: Climb) -> Picture | None:
     some = f" of {climb.drawn_from:,}" if drawn < climb.drawn_from else ""
     lasts = [list(curve.values.values())[-1] for curve in climb.curves]
     caption = (
-        f"{climb.metric} by epoch of {drawn}{some} trials, one line each; they end between {quantity(min(lasts))} and "
+        f"{_capital(climb.metric)} by epoch of {drawn}{some} trials, one line each; they end between {quantity(min(lasts))} and "
         f"{quantity(max(lasts))}." + (" Dotted verticals are the rungs." if len(climb.rungs) > 1 else "")
     )
     label = f"Lines: {climb.metric} by epoch for each trial"
     return Picture("curves", label, caption, svg("curves", draw))
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, handletextpad=0.4, columnspacing=1.0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, handletextpad=0.4, columnspacing=1.0)
 
 
 def _count(number: int, what: str) -> str:

@@ -92,16 +92,22 @@ def effects_picture(effects: Sequence[Effect], found: Importance, metric: str, l
     for effect in chosen:
         rows.append(Row(effect.gene))
         rows += [
-            Row(f"{each.label} ({each.count:,})", each.mean, each.low, each.high, each.best) for each in effect.options
+            Row(f"{each.label} ({each.count:,})", each.mean, each.low, each.high, each.best if each.count > 1 else None)
+            for each in effect.options
         ]
 
     def draw(axes: Axes) -> None:
         _dots(axes, rows, f"mean {metric}, 95 % interval", "best")
+        seen = [value for row in rows for value in (row.value, row.mark) if value is not None]
+        room = 0.3 * (max(seen) - min(seen)) or 0.1 * abs(seen[0]) or 1.0
+        axes.set_xlim(min(seen) - room, max(seen) + room)
 
     said = "; ".join(_said(effect) for effect in chosen[:3])
     caption = (
-        f"Mean {metric} {level} of the networks that took each option (their number in brackets), with its 95 % interval; "
-        f"a triangle is the best of them. {said}. Who took an option was not drawn by lot: a search takes what looked good."
+        f"Mean {metric} {level} of the networks that took each option (their number in brackets), with its 95 % "
+        f"interval; "
+        f"a triangle is the best of them, and intervals of few networks may run out of the picture. {said}. Who took an "
+        f"option was not drawn by lot: a search takes what looked good."
     )
     label = f"Dot plot: mean {metric} by option of the genes that matter most"
     return Picture("effects", label, caption, svg("effects", draw, _height(rows)))

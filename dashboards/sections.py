@@ -62,10 +62,10 @@ def _rungs(found: Findings) -> Section | None:
         return None
     rungs = found.climb.rungs
     line = (
-        f"Trials were set aside at {', '.join(str(rung.epochs) for rung in rungs[:-1])} epochs, and the best of a rung "
+        f"Trials were set aside after {', '.join(_epochs(rung.epochs) for rung in rungs[:-1])}, and the best of a rung "
         f"were promoted to the next, up to {rungs[-1].epochs}."
         if len(rungs) > 1
-        else f"There were no rungs: every trial was trained for up to {rungs[0].epochs} epochs at once."
+        else f"There were no rungs: every trial was trained for up to {_epochs(rungs[0].epochs)} at once."
     )
     return Section("rungs", "Rungs and training curves", (line,), pictures)
 
@@ -74,7 +74,7 @@ def _genes(found: Findings) -> Section | None:
     if not found.effects:
         return None
     metric = Objective.parse(found.headline.objective).name
-    where = f"after {found.level} epochs" if len(found.climb.rungs) > 1 else "after full training"
+    where = f"after {_epochs(found.level)}" if len(found.climb.rungs) > 1 else "after full training"
     lines = [f"All of this is about {metric} {where}, which {found.judged:,} networks have."]
     if found.importance.r2 is None:
         lines.append(f"Importance of genes: {found.importance.verdict}.")
@@ -151,6 +151,10 @@ def _failures(found: Findings) -> Section | None:
     )
     line = f"{total:,} of {sum(found.states.values()):,} trials failed, for {len(found.failures)} different reasons."
     return Section("failures", "Failures", (line,), tables=(table,))
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _cut(text: str) -> str:

@@ -29,12 +29,17 @@ def page(found: Findings) -> Page:
 def _lead(found: Findings) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in found.states.items() if count)
     within = f" within {' and '.join(found.limits)}" if found.limits else ", without limits"
-    hours = found.courses[0].hours
-    spent = f"; {hours:.3g} hours of evaluation" if hours >= 1 else f"; {60 * hours:.3g} minutes of evaluation"
+    spent = f"; {_duration(found.courses[0].hours)} of evaluation, added over workers"
     return (
         f"{' and '.join(found.objectives)}{within}, over space {found.provenance.space} on "
         f"{found.provenance.data}. Trials: {states or 'none'}{spent if found.courses[0].trainings else ''}."
     )
+
+
+def _duration(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:,.1f} hours"
+    return f"{60 * hours:.0f} minutes" if hours >= 1 / 30 else f"{3600 * hours:.0f} seconds"
 
 
 def _notes(found: Findings) -> list[str]:
@@ -48,22 +53,16 @@ def _notes(found: Findings) -> list[str]:
             f"The search has not ended: {found.states['running']} trials are unfinished and {found.states['paused']} "
             f"wait at a rung; nobody drives it now."
         )
-    if not total:
-        notes.append("No trial yet: there is nothing to report.")
-    elif found.states["fail"] == total:
-        notes.append("All trials failed; the reasons are below.")
-    elif not complete:
-        notes.append("No trial is complete yet.")
-    elif complete == 1:
-        notes.append("One trial is complete: there is nothing to compare it with.")
+    if said := _how_many(total, complete, found.states["fail"]):
+        notes.append(said)
     if complete and found.headline.winner is None:
         notes.append(f"There is no best: {found.headline.why_none}.")
     if total and not found.limits:
         notes.append("The search had no limits on cost: the best may be the largest.")
     if len(found.objectives) > 1:
         notes.append(
-            f"There are several objectives, so the answer is a front; where one network is named, it is the best of the "
-            f"front by {found.headline.objective}."
+            f"There are several objectives, so the answer is a front; where one network is named, it is the best of "
+            f"the front by {found.headline.objective}."
         )
     for count, what in (
         (found.reused, "taken over from other studies and not trained here"),
@@ -72,6 +71,17 @@ def _notes(found: Findings) -> list[str]:
         if count:
             notes.append(f"{count:,} of the trials were {what}.")
     return notes
+
+
+def _how_many(total: int, complete: int, failed: int) -> str:
+    """What is to be said of a study with hardly a trial."""
+    if not total:
+        return "No trial yet: there is nothing to report."
+    if failed == total:
+        return "All trials failed; the reasons are below."
+    if not complete:
+        return "No trial is complete yet."
+    return "One trial is complete: there is nothing to compare it with." if complete == 1 else ""
 
 
 def _cards(found: Findings) -> list[Card]:
@@ -118,8 +128,8 @@ def _best(found: Findings) -> Section:
     ]
     if winner.replicates:
         lines.append(
-            f"Its {goal.name} is the mean of {len(winner.replicates)} trainings with fresh seeds (`nas confirm`), which "
-            f"nobody chose it for; in the search it had {quantity(winner.in_search)}."
+            f"Its {goal.name} is the mean of {len(winner.replicates)} trainings with fresh seeds (`nas confirm`), "
+            f"which nobody chose it for; in the search it had {quantity(winner.in_search)}."
         )
         if top.first is not None and top.first.trial != winner.trial:
             lines.append(
@@ -154,6 +164,8 @@ def _gain(gain: Gain, goal: Objective) -> str:
     if gain.low is None or gain.high is None:
         return f"{text}; {gain.rests_on}."
     said = f"{text}: 95 % interval {_signed(gain.low)} to {_signed(gain.high)}, {gain.rests_on}"
+    if "images" in gain.rests_on:
+        said += " (what another seed would change is not in it)"
     if gain.low > 0:
         return f"{said}. That is more than luck."
     if gain.high < 0:
