@@ -125,21 +125,9 @@ def progress_picture(courses: Sequence[Course], *, by: str) -> Picture | None:
         axes.legend(loc="lower right" if _rising(courses[0]) else "upper right")
 
     first = courses[0]
-    last = first.steps[-1]
-    said = [
-        f"{_capital(_measure(first))} by {word}: {quantity(last.value)} since training {last.trainings} of {first.trainings} "
-        f"(trial {last.trial})."
-        if not hours
-        else f"{_capital(_measure(first))} by {word} of evaluation: {quantity(last.value)} after {unit * last.hours:.3g} of "
-        f"{unit * first.hours:.3g} {word}."
-    ]
+    said = [f"{_capital(_measure(first))} by {word}: {_came_to(first, unit if hours else None, word)}."]
     said += [
-        f"Random search ({course.study}): {quantity(course.steps[-1].value)} after "
-        + (
-            f"{unit * course.steps[-1].hours:.3g} of {unit * course.hours:.3g} {word}."
-            if hours
-            else f"{course.steps[-1].trainings} of {course.trainings} trainings."
-        )
+        f"Random search ({course.study}): {_came_to(course, unit if hours else None, word)}."
         for course in shown
         if course is not first
     ]
@@ -153,6 +141,15 @@ def progress_picture(courses: Sequence[Course], *, by: str) -> Picture | None:
     label = f"Step line: {_measure(first)} by {word}"
     key = f"progress-{by}"
     return Picture(key, label, " ".join(said), svg(key, draw, 2.6), numbers)
+
+
+def _came_to(course: Course, unit: int | None, word: str) -> str:
+    """Its last value and since when: in hours or minutes (so many units of an hour), or in trainings."""
+    last = course.steps[-1]
+    since, whole = f"{last.trainings:,}", f"{course.trainings:,}"
+    if unit is not None:
+        since, whole = f"{unit * last.hours:.3g}", f"{unit * course.hours:.3g}"
+    return f"{quantity(last.value)} since {since} of {whole} {word} (trial {last.trial})"
 
 
 def _measure(course: Course) -> str:
@@ -191,8 +188,8 @@ def rungs_picture(climb: Climb) -> Picture | None:
 
     said = ", ".join(f"{rung.reached} reached {rung.epochs}" for rung in climb.rungs)
     caption = (
-        f"Epochs reached and paid for: of {climb.rungs[0].reached} trials {said}. {climb.epochs:,} epochs were trained; "
-        f"to train all of them fully would have taken {climb.epochs_full:,}."
+        f"Epochs reached and paid for: of {climb.rungs[0].reached} trials {said}. {climb.epochs:,} epochs were "
+        f"trained; to train all of them fully would have taken {climb.epochs_full:,}."
     )
     header = ("rung (epochs)", "reached", "waiting there", "ended there", "epochs spent", "share")
     rows = tuple(
@@ -223,7 +220,8 @@ def curves_picture(climb: Climb) -> Picture | None:
             lines = [tuple(curve.values.items()) for curve in climb.curves if curve.state == state]
             if not lines:
                 continue
-            found = LineCollection(lines, colors=colour, linestyles=style, linewidths=0.8, alpha=0.7, rasterized=points > MANY)  # fmt: skip
+            found = LineCollection(lines, colors=colour, linestyles=style, linewidths=0.8, alpha=0.7)
+            found.set_rasterized(points > MANY)
             axes.add_collection(found)
             ends = [line[-1] for line in lines]
             axes.plot(*zip(*ends, strict=True), "o" if state == "complete" else "x", color=colour, markersize=3)
@@ -240,8 +238,9 @@ def curves_picture(climb: Climb) -> Picture | None:
     some = f" of {climb.drawn_from:,}" if drawn < climb.drawn_from else ""
     lasts = [list(curve.values.values())[-1] for curve in climb.curves]
     caption = (
-        f"{_capital(climb.metric)} by epoch of {drawn}{some} trials, one line each; they end between {quantity(min(lasts))} and "
-        f"{quantity(max(lasts))}." + (" Dotted verticals are the rungs." if len(climb.rungs) > 1 else "")
+        f"{_capital(climb.metric)} by epoch of {drawn}{some} trials, one line each; they end between "
+        f"{quantity(min(lasts))} and {quantity(max(lasts))}."
+        + (" Dotted verticals are the rungs." if len(climb.rungs) > 1 else "")
     )
     label = f"Lines: {climb.metric} by epoch for each trial"
     return Picture("curves", label, caption, svg("curves", draw))

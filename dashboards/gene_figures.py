@@ -69,9 +69,9 @@ def importance_picture(found: Importance, metric: str) -> Picture | None:
     some = f" of {found.of:,}" if found.networks < found.of else ""
     first = found.weights[0]
     caption = (
-        f"How much a forest's prediction of {metric} loses when a gene is shuffled; it rests on {found.networks:,}{some} "
-        f"networks, and R2 on networks it has not seen is {found.r2:.2f}: {found.verdict}. First is {first.gene} "
-        f"({first.loss:.3f}). Lines go from the smallest to the largest of five folds."
+        f"How much a forest's prediction of {metric} loses when a gene is shuffled; it rests on "
+        f"{found.networks:,}{some} networks, and R2 on networks it has not seen is {found.r2:.2f}: {found.verdict}. "
+        f"First is {first.gene} ({first.loss:.3f}). Lines go from the smallest to the largest of five folds."
     )
     table = Table(
         "importance of every gene",
@@ -106,8 +106,8 @@ def effects_picture(effects: Sequence[Effect], found: Importance, metric: str, l
     caption = (
         f"Mean {metric} {level} of the networks that took each option (their number in brackets), with its 95 % "
         f"interval; "
-        f"a triangle is the best of them, and intervals of few networks may run out of the picture. {said}. Who took an "
-        f"option was not drawn by lot: a search takes what looked good."
+        f"a triangle is the best of them, and intervals of few networks may run out of the picture. {said}. Who took "
+        f"an option was not drawn by lot: a search takes what looked good."
     )
     label = f"Dot plot: mean {metric} by option of the genes that matter most"
     return Picture("effects", label, caption, svg("effects", draw, _height(rows)))

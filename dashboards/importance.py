@@ -12,8 +12,8 @@ from dashboards.evidence import FEWEST
 from nas.store.accounts import Choice
 from nas.template import Scalar
 
-MOST = 1500  # networks that the forest is grown on; of more, so many are drawn
-FOLDS, REPEATS, TREES = 5, 4, 60
+MOST = 1000  # networks that the forest is grown on; of more, so many are drawn
+FOLDS, REPEATS, TREES = 5, 3, 50
 USEFUL = 0.3  # R2 below which the order is to be taken with care
 
 Array = NDArray[np.float64]

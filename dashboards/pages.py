@@ -21,7 +21,8 @@ class Picture:
 
     Attributes:
         key: its id. label: its name for those who do not see it. caption: what is seen. svg: an <svg> element.
-        numbers: what was drawn, where a table of it can be read.
+        numbers: what was drawn, where a table of it can be read. wide: whether it is not to be made narrower than
+            it can be read.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Picture:
     caption: str
     svg: str
     numbers: Table | None = None
+    wide: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Section:
 
     Attributes:
         key: its id. title: its heading. lines: paragraphs. pictures, tables: shown in this order; `folded` tables can
-            be opened. block: text in columns, as of a terminal. commands: to be typed.
+            be opened. block: text in columns, as of a terminal; beside pictures it can
+            be opened. commands: to be typed.
     """
 
     key: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboards.findings import Findings
-from dashboards.pages import Section, Table
+from dashboards.pages import Picture, Section, Table
 from nas import diagram
 from nas.architecture import Architecture
 from nas.costs import cost
@@ -22,13 +22,16 @@ def network_section(found: Findings) -> Section | None:
         return None
     title = f"The winner: trial {top.trial}"
     if isinstance(found.winner, Architecture):
-        outputs = outputs_of(found.winner, found.headline.winner.metrics if found.headline.winner else {})
+        outputs = outputs_of(found.winner, top.metrics)
         channels, classes = outputs or (3, 1000)
         lines = (
             () if outputs else (f"Drawn for {channels} channels and {classes} classes, since the study does not tell.",)
         )
         block = diagram.text(found.winner, num_classes=classes, in_channels=channels, width=76)
-        return Section("network", title, lines, block=block)
+        drawing = diagram.svg(found.winner, num_classes=classes, in_channels=channels, title=f"trial {top.trial}")
+        caption = f"The network of trial {top.trial} from the image to the classes, with what each stage costs."
+        picture = Picture("network", f"Diagram of the network of trial {top.trial}", caption, drawing, wide=True)
+        return Section("network", title, lines, (picture,), block=block)
     rows = tuple(
         (path, json.dumps(value) if not isinstance(value, str) else value) for path, value in _leaves(found.winner)
     )
