@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from dashboards.course import Climb, Course
 from dashboards.drawing import (
@@ -169,7 +170,8 @@ def rungs_picture(climb: Climb) -> Picture | None:
         places = np.arange(len(climb.rungs))
         reached = [rung.reached for rung in climb.rungs]
         bars = axes.bar(places - 0.2, reached, 0.38, color=SKY, label="trials that reached it")
-        axes.bar_label(bars, [str(count) for count in reached], fontsize=8)
+        axes.bar_label(bars, [f"{count:,}" for count in reached], fontsize=8)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         axes.set_xticks(places, [f"{rung.epochs} epoch{'s' * (rung.epochs > 1)}" for rung in climb.rungs])
         axes.set_ylabel("trials")
         axes.grid(visible=False, axis="x")
@@ -180,11 +182,11 @@ def rungs_picture(climb: Climb) -> Picture | None:
         )  # fmt: skip
         other.bar_label(spent, [f"{rung.share:.0%}" for rung in climb.rungs], fontsize=8)
         other.set_ylabel("% of epochs")
-        other.set_ylim(0, max(100 * rung.share for rung in climb.rungs) * 1.35)
-        axes.set_ylim(0, max(reached) * 1.35)
+        other.set_ylim(0, max(100 * rung.share for rung in climb.rungs) * 1.15)
+        axes.set_ylim(0, max(reached) * 1.15)
         other.grid(visible=False)
         other.spines["right"].set_visible(True)
-        axes.legend(handles=[bars, spent], loc="upper center", ncols=2)
+        axes.legend(handles=[bars, spent], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
     said = ", ".join(f"{rung.reached} reached {rung.epochs}" for rung in climb.rungs)
     caption = (

@@ -8,6 +8,7 @@ from typing import Literal
 
 from dashboards.evidence import (
     Measured,
+    built_in,
     costs_of,
     difference,
     images_of,
@@ -35,6 +36,8 @@ FAMILIES = {
     "conv_attention": "CvT",
 }  # by the mixer of their last block: the families that `nas search --published` trains
 
+DRAWN = "best of the"  # so the label of a search's own best random trial begins
+BEGUN = "the best that the search began with"
 Over = Literal["published", "random"]
 
 
@@ -105,7 +108,8 @@ class Headline:
         objective: that is judged. limits: the budget. images: of validation, where they can be told.
         winner: best by the mean over fresh seeds where `nas confirm` trained some again, else best in the search.
         first: best in the search. others: the published families and random search. gains: over the best of each.
-        race: with the random search of `--baseline`. why_none: why there is no winner; empty otherwise.
+        race: with the random search of `--baseline`. drawn: whether the search is itself a random one.
+            why_none: why there is no winner; empty otherwise.
     """
 
     objective: str
@@ -116,51 +120,98 @@ class Headline:
     others: tuple[Contestant, ...]
     gains: tuple[Gain, ...]
     race: Race | None
+    drawn: bool
     why_none: str
 
 
 def headline(account: Account) -> Headline:
     """What a study came to."""
     record = account.record
-    judge, images, limits = judge_of(record), images_of(record), tuple(map(str, record.limits))
-    best = _best(record, judge)
-    if best is None:
-        closest = nearest(record.trials, record.objectives, record.limits)
-        why = shortfall(closest, record.limits) if closest else f"none of {len(record.trials)} trials is complete"
-        return Headline(str(judge), limits, images, None, None, (), (), _race(account), why)
+    judge, images = judge_of(record), images_of(record)
+    told = _Told(judge, images, [judge.name, *costs_of(record)])
     rows = replicates_of(record, account.companions.get(CONFIRM), judge)
-    again = by_mean([row for row in rows if row.intervals], judge)
-    top = again[0].trial if again else best
-    names = [judge.name, *costs_of(record)]
+    best = _best(record, judge)
+    top = _top(rows, judge) or best
+    closest = nearest(record.trials, record.objectives, record.limits)
+    why = shortfall(closest, record.limits) if closest else f"none of {len(record.trials)} trials is complete"
+    winner = told.contestant(top, "the winner", record.name, rows) if top else None
+    others = _others(account, told, rows) if top else {}
+    return Headline(
+        objective=str(judge),
+        limits=tuple(map(str, record.limits)),
+        images=images,
+        winner=winner,
+        first=told.contestant(best, "best in the search", record.name, rows) if best else None,
+        others=tuple(each for rivals in others.values() for each in rivals),
+        gains=_gains(winner, others, judge),
+        race=_race(account),
+        drawn=_drawn(record),
+        why_none="" if winner else why,
+    )
 
-    def contestant(trial: Trial, label: str, study: str, rows: Sequence[Confirmed] = ()) -> Contestant:
+
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """What contestants are told by: the judged metric, validation images, and the metrics that are shown."""
+
+    judge: Objective
+    images: int | None
+    names: Sequence[str]
+
+    def contestant(self, trial: Trial, label: str, study: str, rows: Sequence[Confirmed] = ()) -> Contestant:
+        """A trial with its replicates among `rows`, where it has some."""
+        name = self.judge.name
         row = next((row for row in rows if row.trial is trial and row.intervals), None)
-        value = repeated(row.intervals[judge.name]) if row else measured(trial.metrics[judge.name], images)
-        seeds = {FIRST_SEED + each: metrics[judge.name] for each, metrics in row.values.items()} if row else {}
-        metrics = metrics_shown(trial, names)
-        network = short_network(trial)
-        return Contestant(label, study, trial.number, network, value, trial.metrics[judge.name], metrics, seeds)
+        value = repeated(row.intervals[name]) if row else measured(trial.metrics[name], self.images)
+        seeds = {FIRST_SEED + each: metrics[name] for each, metrics in row.values.items()} if row else {}
+        metrics = metrics_shown(trial, self.names)
+        return Contestant(label, study, trial.number, short_network(trial), value, trial.metrics[name], metrics, seeds)
 
-    winner = contestant(top, "the winner", record.name, rows)
-    first = contestant(best, "best in the search", record.name, rows)
-    others: list[Contestant] = []
-    gains: list[Gain] = []
-    if published := _published(account, judge):
-        found = [contestant(trial, f"published: {label}", study) for trial, label, study in published]
-        others += found
-        gains.append(_gain("published", winner, found[0], judge))
-    if (baseline := account.companions.get(BASELINE)) is not None and (trial := _best(baseline, judge)) is not None:
+
+def _others(account: Account, told: _Told, rows: Sequence[Confirmed]) -> dict[Over, list[Contestant]]:
+    """The published families and random search, the best of each first; without those that there are none of."""
+    record, judge = account.record, told.judge
+    found: dict[Over, list[Contestant]] = {}
+    if published := account.companions.get(PUBLISHED):
+        found["published"] = [
+            told.contestant(trial, f"published: {_family(trial)}", published.name)
+            for trial in _ranked(published, judge)
+        ]
+    elif built_in(record) and (starts := [each for each in _ranked(record, judge) if each.origin == "start"]):
+        found["published"] = [told.contestant(starts[0], BEGUN, record.name, rows)]
+    baseline = account.companions.get(BASELINE)
+    if baseline is not None and (trial := _best(baseline, judge)) is not None:
         theirs = replicates_of(baseline, account.companions.get(BASELINE + CONFIRM), judge)
-        again = by_mean([row for row in theirs if row.intervals], judge)
-        top = again[0].trial if again else trial
-        others.append(contestant(top, "random search", baseline.name, theirs))
-        gains.append(_gain("random", winner, others[-1], judge))
-    elif drawn := [trial for trial in _ranked(record, judge) if trial.origin == "random"]:
+        found["random"] = [told.contestant(_top(theirs, judge) or trial, "random search", baseline.name, theirs)]
+    elif not _drawn(record) and (drawn := [each for each in _ranked(record, judge) if each.origin == "random"]):
         total = sum(trial.origin == "random" for trial in record.trials)
-        others.append(contestant(drawn[0], f"best of the {total} random trials of this search", record.name, rows))
-        if drawn[0] is not top:
-            gains.append(_gain("random", winner, others[-1], judge))
-    return Headline(str(judge), limits, images, winner, first, tuple(others), tuple(gains), _race(account), "")
+        label = f"{DRAWN} {total:,} random trials of this search"
+        found["random"] = [told.contestant(drawn[0], label, record.name, rows)]
+    return {over: rivals for over, rivals in found.items() if rivals}
+
+
+def _top(rows: Sequence[Confirmed], judge: Objective) -> Trial | None:
+    """The best by the mean over fresh seeds."""
+    return next((row.trial for row in by_mean(rows, judge) if row.intervals), None)
+
+
+def _drawn(record: StudyRecord) -> bool:
+    """Whether the whole study was drawn at random."""
+    return bool(record.trials) and all(trial.origin == "random" for trial in record.trials)
+
+
+def _gains(
+    winner: Contestant | None, others: Mapping[Over, Sequence[Contestant]], judge: Objective
+) -> tuple[Gain, ...]:
+    """Over the best of each kind, but not over itself."""
+    if winner is None:
+        return ()
+    pairs = [(over, rivals[0]) for over, rivals in others.items()]
+    return tuple(
+        _gain(over, winner, rival, judge)
+        for over, rival in pairs
+        if (rival.study, rival.trial) != (winner.study, winner.trial)
+    )
 
 
 def _ranked(record: StudyRecord, judge: Objective) -> list[Trial]:
@@ -191,16 +242,6 @@ def replicates_of(record: StudyRecord, again: StudyRecord | None, judge: Objecti
             chosen[origin.number] = origin
     replicates = sorted({replicate for _, replicate in found})
     return confirmed(list(chosen.values()), found, replicates, [judge.name])
-
-
-def _published(account: Account, judge: Objective) -> list[tuple[Trial, str, str]]:
-    """Best first, with the family and the study: of the study of `--published`, else what the search began with."""
-    record = account.record
-    beside_it = account.companions.get(PUBLISHED)
-    if beside_it is not None and (found := _ranked(beside_it, judge)):
-        return [(trial, _family(trial), beside_it.name) for trial in found]
-    starts = [trial for trial in _ranked(record, judge) if trial.origin == "start"]
-    return [(trial, "where this search began", record.name) for trial in starts[:1]]
 
 
 def _family(trial: Trial) -> str:

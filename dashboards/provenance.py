@@ -26,7 +26,8 @@ class Provenance:
     Attributes:
         commands: that make such a study, as far as it tells: random search, published families and replicates too.
         untold: what a command may have had that the study does not tell.
-        data, space, evaluate: as the study was told. recipe: of our own training, by field.
+        data, space, evaluate: as the study was told; empty for one that was made from
+            Python. recipe: of our own training, by field.
         seed: of the search; each trial has it plus its number. None where trials tell of none.
         origins: trials by who proposed them. hosts, devices: trials by where they ran last.
         versions: of the programs that ran attempts, with how many attempts. version: of mixer-nas that made the study.
@@ -62,9 +63,9 @@ def provenance(account: Account) -> Provenance:
         commands=commands(account),
         untold="--workers, --runner and --start are not kept; with more than one worker results come in another order, "
         "and the search with them goes another way",
-        data=str(settings.get("data") or "not told"),
-        space=str(settings.get("space") or "from Python"),
-        evaluate=str(settings.get("evaluate") or "from Python"),
+        data=str(settings.get("data") or ""),
+        space=str(settings.get("space") or ""),
+        evaluate=str(settings.get("evaluate") or ""),
         recipe=dict(settings.get("recipe") or {}),
         seed=_seed(record.trials),
         origins=_counts(trial.origin for trial in record.trials),

@@ -149,7 +149,8 @@ def _failures(found: Findings) -> Section | None:
         ),
         frozenset({0}),
     )
-    line = f"{total:,} of {sum(found.states.values()):,} trials failed, for {len(found.failures)} different reasons."
+    kinds = "one reason" if len(found.failures) == 1 else f"{len(found.failures)} different reasons"
+    line = f"{total:,} of {sum(found.states.values()):,} trials failed, for {kinds}."
     return Section("failures", "Failures", (line,), tables=(table,))
 
 
@@ -165,9 +166,9 @@ def _cut(text: str) -> str:
 def _provenance(found: Findings) -> Section:
     told = found.provenance
     rows = [
-        ("data", told.data),
-        ("space", told.space),
-        ("evaluation", told.evaluate),
+        ("data", told.data or "not told"),
+        ("space", told.space or "from Python"),
+        ("evaluation", told.evaluate or "from Python"),
         ("recipe", _pairs(told.recipe) or "of the evaluation itself"),
         ("seed of the search", "not told" if told.seed is None else f"{told.seed}; trial n has seed {told.seed} + n"),
         ("proposed by", _counts(told.origins)),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dashboards.evidence import Measured
 from dashboards.findings import Findings
-from dashboards.headline import Contestant, Gain
+from dashboards.headline import BEGUN, DRAWN, Contestant, Gain
 from dashboards.pages import Card, Page, Section, Table
 from dashboards.sections import sections
 from nas.objectives import Objective
 from nas.version import __version__
 from nas.wording import quantity
 
+LONG = 90  # letters of a network in a table; architectures are shorter
 RIVALS = {"published": "the best published family", "random": "random search"}
 
 
@@ -30,9 +31,12 @@ def _lead(found: Findings) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in found.states.items() if count)
     within = f" within {' and '.join(found.limits)}" if found.limits else ", without limits"
     spent = f"; {_duration(found.courses[0].hours)} of evaluation, added over workers"
+    told = found.provenance
+    where = f", over space {told.space}" if told.space else ""
+    where += f", on {told.data}" if told.data and told.data != "own" else ""
     return (
-        f"{' and '.join(found.objectives)}{within}, over space {found.provenance.space} on "
-        f"{found.provenance.data}. Trials: {states or 'none'}{spent if found.courses[0].trainings else ''}."
+        f"{' and '.join(found.objectives)}{within}{where}. Trials: {states or 'none'}"
+        f"{spent if found.courses[0].trainings else ''}."
     )
 
 
@@ -122,9 +126,9 @@ def _best(found: Findings) -> Section:
         return Section("best", "The best", (f"There is none: {top.why_none}.",))
     goal, winner = Objective.parse(top.objective), top.winner
     lines = [
-        f"The best network within the limits is trial {winner.trial}: {winner.network}."
+        f"The best network within the limits is trial {winner.trial}: {_cut(winner.network)}."
         if found.limits
-        else f"The best network is trial {winner.trial}: {winner.network}."
+        else f"The best network is trial {winner.trial}: {_cut(winner.network)}."
     ]
     if winner.replicates:
         lines.append(
@@ -133,8 +137,12 @@ def _best(found: Findings) -> Section:
         )
         if top.first is not None and top.first.trial != winner.trial:
             lines.append(
-                f"In the search trial {top.first.trial} was the best, with {quantity(top.first.in_search)}; trained "
-                f"again, trial {winner.trial} is ahead on average."
+                f"In the search trial {top.first.trial} was the best, with {quantity(top.first.in_search)}; "
+                + (
+                    f"trained again, trial {winner.trial} is ahead on average."
+                    if top.first.replicates
+                    else "it was not trained again."
+                )
             )
     else:
         lines.append(
@@ -150,7 +158,7 @@ def _best(found: Findings) -> Section:
     lines += [_gain(gain, goal) for gain in top.gains]
     lines += _missing(found)
     lines += _race(found)
-    if any(each.study == found.study and each.label.startswith("best of the") for each in top.others):
+    if any(each.study == found.study and each.label.startswith(DRAWN) for each in top.others):
         lines.append(
             "There is no random search beside this study (`nas search --baseline`), so its own random trials stand for "
             "it: they are fewer than all trials, and so an easier rival."
@@ -159,7 +167,9 @@ def _best(found: Findings) -> Section:
 
 
 def _gain(gain: Gain, goal: Objective) -> str:
-    rival = f"{RIVALS[gain.over]} ({gain.rival.label}, trial {gain.rival.trial} of {gain.rival.study})"
+    what = gain.rival.label if gain.over == "published" and gain.rival.label == BEGUN else RIVALS[gain.over]
+    label = "" if what == gain.rival.label else f"{gain.rival.label}, "
+    rival = f"{what} ({label}trial {gain.rival.trial} of {gain.rival.study})"
     text = f"It is {quantity(abs(gain.value))} {'better' if gain.value >= 0 else 'worse'} in {goal.name} than {rival}"
     if gain.low is None or gain.high is None:
         return f"{text}; {gain.rests_on}."
@@ -178,7 +188,9 @@ def _missing(found: Findings) -> list[str]:
     lines = []
     if "published" not in over:
         lines.append("No published family was trained beside it (`nas search --published`).")
-    if "random" not in over and not any("random" in each.label for each in found.headline.others):
+    if found.headline.drawn:
+        lines.append("All of its trials were drawn at random: this is a random search itself.")
+    elif not {"random"} & {*over, *(each.label for each in found.headline.others)}:
         lines.append("No random search was run beside it (`nas search --baseline`).")
     return lines
 
@@ -200,7 +212,7 @@ def _race(found: Findings) -> list[str]:
 def _contestants(winner: Contestant, others: tuple[Contestant, ...], goal: Objective) -> Table:
     rows = [winner, *others]
     names = [name for name in dict.fromkeys(name for row in rows for name in row.metrics) if name != goal.name]
-    header = ("", goal.name, "95 % interval", "rests on", *names, "trial", "network")
+    header = ("what", goal.name, "95 % interval", "rests on", *names, "trial", "network")
     return Table(
         "the winner and its rivals",
         header,
@@ -214,12 +226,16 @@ def _contestants(winner: Contestant, others: tuple[Contestant, ...], goal: Objec
                 _rests_on(row.value),
                 *(quantity(row.metrics[name]) if name in row.metrics else "-" for name in names),
                 f"{row.trial} of {row.study}",
-                row.network,
+                _cut(row.network),
             )
             for row in rows
         ),
         frozenset({1, 2, *range(4, 4 + len(names))}),
     )
+
+
+def _cut(network: str) -> str:
+    return network if len(network) <= LONG else f"{network[: LONG - 2]} …"
 
 
 def _rests_on(value: Measured) -> str:
