@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -89,7 +90,7 @@ def front_picture(front: Front, direction: str) -> Picture | None:
         + (f" The dashed line is the limit of {quantity(front.bound)}." if front.bound is not None else "")
     )
     label = f"Scatter plot: {front.metric} ({direction}) against {front.cost}, with the Pareto front"
-    return Picture("front", label, caption, svg("front", draw), numbers)
+    return Picture("front", label, caption, partial(svg, "front", draw), numbers)
 
 
 def _scatter(axes: Axes, points: Sequence[Point], label: str, colour: str, marker: str, size: int) -> None:
@@ -141,7 +142,7 @@ def progress_picture(courses: Sequence[Course], *, by: str) -> Picture | None:
     numbers = Table("where it became better", header, rows, frozenset({1, 2, 3, 4}))
     label = f"Step line: {_measure(first)} by {word}"
     key = f"progress-{by}"
-    return Picture(key, label, " ".join(said), svg(key, draw, 2.6), numbers)
+    return Picture(key, label, " ".join(said), partial(svg, key, draw, 2.6), numbers)
 
 
 def _came_to(course: Course, unit: int | None, word: str) -> str:
@@ -200,7 +201,7 @@ def rungs_picture(climb: Climb) -> Picture | None:
     )
     numbers = Table("rungs", header, rows, frozenset(range(6)))
     label = "Bar chart: trials that reached each rung, and the share of all epochs spent on the way there"
-    return Picture("rungs", label, caption, svg("rungs", draw, 2.6), numbers)
+    return Picture("rungs", label, caption, partial(svg, "rungs", draw, 2.6), numbers)
 
 
 def curves_picture(climb: Climb) -> Picture | None:
@@ -245,7 +246,7 @@ def curves_picture(climb: Climb) -> Picture | None:
         + (" Dotted verticals are the rungs." if len(climb.rungs) > 1 else "")
     )
     label = f"Lines: {climb.metric} by epoch for each trial"
-    return Picture("curves", label, caption, svg("curves", draw))
+    return Picture("curves", label, caption, partial(svg, "curves", draw))
 
 
 def _capital(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 
@@ -80,7 +81,7 @@ def importance_picture(found: Importance, metric: str) -> Picture | None:
         frozenset({1, 2, 3, 4}),
     )
     label = "Dot plot: importance of genes, most important first"
-    return Picture("importance", label, caption, svg("importance", draw, _height(rows)), table)
+    return Picture("importance", label, caption, partial(svg, "importance", draw, _height(rows)), table)
 
 
 def effects_picture(effects: Sequence[Effect], found: Importance, metric: str, level: str) -> Picture | None:
@@ -110,7 +111,7 @@ def effects_picture(effects: Sequence[Effect], found: Importance, metric: str, l
         f"an option was not drawn by lot: a search takes what looked good."
     )
     label = f"Dot plot: mean {metric} by option of the genes that matter most"
-    return Picture("effects", label, caption, svg("effects", draw, _height(rows)))
+    return Picture("effects", label, caption, partial(svg, "effects", draw, _height(rows)))
 
 
 def _said(effect: Effect) -> str:
@@ -122,7 +123,7 @@ def _said(effect: Effect) -> str:
 def _foremost(effects: Sequence[Effect], found: Importance) -> list[Effect]:
     """By importance where that says something, else by how far the means of options with company lie apart."""
     several = [effect for effect in effects if len(effect.options) > 1]
-    if found.r2 is not None and found.r2 > 0:
+    if found.better:
         place = {weight.gene: index for index, weight in enumerate(found.weights)}
         return sorted(several, key=lambda effect: place.get(effect.gene, len(place)))[:MOST_EFFECTS]
 
@@ -166,7 +167,7 @@ def short_picture(found: Sequence[Short], metric: str) -> Picture | None:
         frozenset({0, 1, 2, 3, 4}),
     )
     label = "Dot plot: rank correlation of short with full training"
-    return Picture("short", label, caption, svg("short", draw, 0.3 + _height(rows)), table)
+    return Picture("short", label, caption, partial(svg, "short", draw, 0.3 + _height(rows)), table)
 
 
 def scores_picture(found: Scores, metric: str) -> Picture | None:
@@ -199,7 +200,7 @@ def scores_picture(found: Scores, metric: str) -> Picture | None:
         frozenset({1, 2, 3, 4}),
     )
     label = "Dot plot: rank correlation of scores without training"
-    return Picture("scores", label, caption, svg("scores", draw, 0.3 + _height(rows)), table)
+    return Picture("scores", label, caption, partial(svg, "scores", draw, 0.3 + _height(rows)), table)
 
 
 def _rho(value: float | None, low: float | None, high: float | None) -> str:

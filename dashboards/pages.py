@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Picture:
     """A drawing with what is seen in it in words, and its numbers.
 
     Attributes:
-        key: its id. label: its name for those who do not see it. caption: what is seen. svg: an <svg> element.
+        key: its id. label: its name for those who do not see it. caption: what is seen. svg: draws it, as <svg>.
         numbers: what was drawn, where a table of it can be read. wide: whether it is not to be made narrower than
             it can be read.
     """
@@ -28,7 +29,7 @@ class Picture:
     key: str
     label: str
     caption: str
-    svg: str
+    svg: Callable[[], str]
     numbers: Table | None = None
     wide: bool = False
 

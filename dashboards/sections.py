@@ -78,7 +78,7 @@ def _genes(found: Findings) -> Section | None:
     lines = [f"All of this is about {metric} {where}, which {found.judged:,} networks have."]
     if found.importance.r2 is None:
         lines.append(f"Importance of genes: {found.importance.verdict}.")
-    elif found.importance.r2 <= 0:
+    elif not found.importance.better:
         lines.append(f"The ranking of the genes is {found.importance.verdict}.")
     pictures = _pictures(
         gene_figures.importance_picture(found.importance, metric),

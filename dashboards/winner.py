@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from dashboards.findings import Findings
@@ -28,7 +29,9 @@ def network_section(found: Findings) -> Section | None:
             () if outputs else (f"Drawn for {channels} channels and {classes} classes, since the study does not tell.",)
         )
         block = diagram.text(found.winner, num_classes=classes, in_channels=channels, width=76)
-        drawing = diagram.svg(found.winner, num_classes=classes, in_channels=channels, title=f"trial {top.trial}")
+        drawing = partial(
+            diagram.svg, found.winner, num_classes=classes, in_channels=channels, title=f"trial {top.trial}"
+        )
         caption = f"The network of trial {top.trial} from the image to the classes, with what each stage costs."
         picture = Picture("network", f"Diagram of the network of trial {top.trial}", caption, drawing, wide=True)
         return Section("network", title, lines, (picture,), block=block)

@@ -191,6 +191,7 @@ def _where_next(outcome: Outcome) -> list[str]:
     secret = "NAS_STORAGE_FILE" if os.environ.get("NAS_STORAGE_FILE") else "NAS_STORAGE"
     where = "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else f"  ({secret} as now)"
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
+    lines.append(f"all of it in one file: nas report {setup.study} --to {setup.study}.html{where}")
     if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
     if outcome.baseline is not None and outcome.result.best is not None:
