@@ -80,7 +80,7 @@ def front_picture(front: Front, direction: str) -> Picture | None:
     ends = (
         f" It goes from {quantity(members[-1].metrics[front.metric])} at {quantity(members[-1].metrics[front.cost])} "
         f"{front.cost} to {quantity(members[0].metrics[front.metric])} at {quantity(members[0].metrics[front.cost])}."
-        if members
+        if len(members) > 1
         else ""
     )
     caption = (

@@ -85,7 +85,7 @@ def _how_many(total: int, complete: int, failed: int) -> str:
         return "All trials failed; the reasons are below."
     if not complete:
         return "No trial is complete yet."
-    return "One trial is complete: there is nothing to compare it with." if complete == 1 else ""
+    return "One trial is complete: hardly anything can be said yet." if complete == 1 else ""
 
 
 def _cards(found: Findings) -> list[Card]:
@@ -117,7 +117,9 @@ def _interval(gain: Gain) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.4f}" if 5e-5 <= abs(value) < 10 or not value else f"{value:+.3g}"
+    if not value:
+        return "0"
+    return f"{value:+.4f}" if 5e-5 <= abs(value) < 10 else f"{value:+.3g}"
 
 
 def _best(found: Findings) -> Section:
@@ -125,11 +127,9 @@ def _best(found: Findings) -> Section:
     if top.winner is None:
         return Section("best", "The best", (f"There is none: {top.why_none}.",))
     goal, winner = Objective.parse(top.objective), top.winner
-    lines = [
-        f"The best network within the limits is trial {winner.trial}: {_cut(winner.network)}."
-        if found.limits
-        else f"The best network is trial {winner.trial}: {_cut(winner.network)}."
-    ]
+    within = " within the limits" if found.limits else ""
+    network = f": {winner.network}" if len(winner.network) <= LONG else "; what it is stands below"
+    lines = [f"The best network{within} is trial {winner.trial}{network}."]
     if winner.replicates:
         lines.append(
             f"Its {goal.name} is the mean of {len(winner.replicates)} trainings with fresh seeds (`nas confirm`), "
@@ -170,7 +170,8 @@ def _gain(gain: Gain, goal: Objective) -> str:
     what = gain.rival.label if gain.over == "published" and gain.rival.label == BEGUN else RIVALS[gain.over]
     label = "" if what == gain.rival.label else f"{gain.rival.label}, "
     rival = f"{what} ({label}trial {gain.rival.trial} of {gain.rival.study})"
-    text = f"It is {quantity(abs(gain.value))} {'better' if gain.value >= 0 else 'worse'} in {goal.name} than {rival}"
+    how = f"{quantity(abs(gain.value))} {'better' if gain.value > 0 else 'worse'} in {goal.name} than"
+    text = f"It is {how if gain.value else f'as good in {goal.name} as'} {rival}"
     if gain.low is None or gain.high is None:
         return f"{text}; {gain.rests_on}."
     said = f"{text}: 95 % interval {_signed(gain.low)} to {_signed(gain.high)}, {gain.rests_on}"
@@ -188,7 +189,7 @@ def _missing(found: Findings) -> list[str]:
     lines = []
     if "published" not in over:
         lines.append("No published family was trained beside it (`nas search --published`).")
-    if found.headline.drawn:
+    if found.headline.drawn and "random" not in over:
         lines.append("All of its trials were drawn at random: this is a random search itself.")
     elif not {"random"} & {*over, *(each.label for each in found.headline.others)}:
         lines.append("No random search was run beside it (`nas search --baseline`).")

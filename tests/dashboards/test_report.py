@@ -73,7 +73,7 @@ def some(count=6, **options):
         ([], {}, "No trial yet: there is nothing to report."),
         ([trial(0, State.FAIL, reason="boom")], {}, "All trials failed; the reasons are below."),
         ([trial(0, State.FAIL, reason="boom")], {}, "1 of 1 trials failed, for one reason."),
-        ([trial(0, accuracy=0.5)], {}, "One trial is complete: there is nothing to compare it with."),
+        ([trial(0, accuracy=0.5)], {}, "One trial is complete: hardly anything can be said yet."),
         ([trial(0, accuracy=0.5)], {}, "The search had no limits on cost"),
         ([trial(0, State.RUNNING)], {}, "The search has not ended: 1 trials are unfinished"),
         ([trial(0, accuracy=0.5, macs=9.0)], {"limits": ["macs<=5"]}, "There is no best: no trial keeps macs<=5"),
