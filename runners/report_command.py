@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +10,7 @@ from rich.console import Console
 
 from nas.errors import InputError
 from nas.store.database import storage_url
+from runners.tables import write_whole
 
 if TYPE_CHECKING:
     from dashboards.report import Format
@@ -38,7 +36,7 @@ def write_report(
     if to is None:
         sys.stdout.write(text)
         return
-    write_whole(to, text)
+    write_whole(text, to)
     size = len(text.encode()) / 1e6
     out.print(f"report of {study} in {to} ({size:.1f} MB)", highlight=False, markup=False, soft_wrap=True)
 
@@ -64,6 +62,8 @@ def check_target(path: Path, *, force: bool) -> None:
 
     if path.is_dir():
         raise InputError(f"--to {path}: a directory; a file is expected")
+    if path.exists() and not path.is_file():  # /dev/stdout
+        return
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             ours = is_report(file.read(BEGINNING))
@@ -73,24 +73,3 @@ def check_target(path: Path, *, force: bool) -> None:
         raise InputError(f"--to {path}: {error.strerror}") from error
     if not (ours or force):
         raise InputError(f"--to {path}: exists and is no report of ours; --force replaces it")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """All of the file or nothing. Raises: InputError when it cannot be written."""
-    scratch = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mode = os.umask(0)
-        os.umask(mode)
-        Path(scratch).chmod(0o666 & ~mode)
-        Path(scratch).replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            Path(scratch).unlink()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nas.diagram.comparing import Difference, differences
 from nas.diagram.lines import describe, text
+from nas.diagram.pair import svg_pair
 from nas.diagram.picture import svg
 
-__all__ = ["describe", "svg", "text"]
+__all__ = ["Difference", "describe", "differences", "svg", "svg_pair", "text"]

@@ -115,6 +115,11 @@ def shape(points: Iterable[tuple[float, float]], *, fill: str, line: str) -> str
     return f'<polygon points="{corners}" fill="{fill}" stroke="{line}" stroke-linejoin="round"/>'
 
 
+def outline(x: float, y: float, wide: float, high: float) -> str:
+    """A dashed frame around what differs."""
+    return box(x, y, wide, high, fill="none", line=ALERT, round_by=4, more='stroke-width="1.8" stroke-dasharray="5 3"')
+
+
 def stroke(path: str, *, line: str = INK, wide: float = 1, more: str = "") -> str:
     """An open path by SVG's path commands."""
     return f'<path d="{path}" fill="none" stroke="{line}" stroke-width="{_n(wide)}"{f" {more}" if more else ""}/>'

@@ -33,7 +33,13 @@ def result(digits, tmp_path_factory):
 def test_an_export_reloads_to_the_metrics_that_the_search_saw(result, digits, tmp_path):
     exported = export(result.best, digits, tmp_path / "model", study="s")
 
-    assert exported.files == ("architecture.json", "export.json", "metrics.json", "model.safetensors")
+    assert exported.files == (
+        "architecture.json",
+        "architecture.svg",
+        "export.json",
+        "metrics.json",
+        "model.safetensors",
+    )
     assert exported.largest_difference == 0
     assert exported.metrics["validation"]["accuracy"] == result.best.metrics["accuracy"]
     model, facts = load_exported(tmp_path / "model")

@@ -1,7 +1,7 @@
 """`nas report` as a person uses it: files, formats, what is never overwritten, what goes wrong."""
 
 import json
-import os
+import resource
 import sqlite3
 
 import pytest
@@ -75,6 +75,7 @@ def test_a_report_is_written_anew_but_another_file_only_by_force(nas, tmp_path):
         (["own", "--format", "pdf"], "--format pdf: html, md or json is expected"),
         (["own", "--to", "a.pdf"], "--to a.pdf: its ending does not say what it shall be"),
         (["own", "--to", "."], "its ending does not say"),
+        (["own", "--to", ".", "--format", "md"], "--to .: a directory; a file is expected"),
         (["owm", "--to", "a.html"], "unknown study 'owm': did you mean own"),
         (["own", "--to", "a.html", "--storage", "sqlite:///none.db"], "there is no database"),
     ],
@@ -108,17 +109,23 @@ def test_a_database_that_another_program_holds_is_one_line(nas, tmp_path, databa
     holder.close()
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(nas, tmp_path, monkeypatch):
-    target = tmp_path / "r.html"
+def test_a_file_that_cannot_be_written_leaves_the_old_one(nas, tmp_path):
+    target = tmp_path / "r.md"
     nas("report", "own", "--to", target)
-    before = target.read_text()
+    before, limits = target.read_text(), resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        code, out, err = nas("report", "own", "--to", target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    monkeypatch.setattr(os, "fsync", full)
-    code, _, err = nas("report", "own", "--to", target)
-
-    assert (code, err) == (2, f"nas: cannot write {target}: No space left on device\n")
+    assert (code, out, err) == (2, "", f"nas: cannot write {target}: File too large\n")
     assert target.read_text() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+    assert [path.name for path in tmp_path.iterdir()] == ["r.md"]
+
+
+def test_a_device_is_written_to_as_it_is(nas):
+    assert nas("report", "own", "--to", "/dev/null", "--format", "md")[0] == 0
+    code, _, err = nas("report", "own", "--to", "/dev/full", "--format", "md")
+    assert (code, err) == (2, "nas: cannot write /dev/full: No space left on device\n")
