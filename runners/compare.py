@@ -60,7 +60,7 @@ def side_of(record: StudyRecord, what: str) -> Side:
         if not best:
             raise InputError(_no_best(record))
         return Side(f"trial {best[0].number} (best)", best[0].candidate, best[0])
-    if what.isdecimal():
+    if what.isdecimal() and len(what) < 12:
         known = {trial.number: trial for trial in record.trials}
         if int(what) not in known:
             has = f"it has 0 to {max(known)}" if known else "it has none yet"

@@ -114,11 +114,11 @@ def write_whole(text: str, path: Path) -> None:
             path.write_text(text, encoding="utf-8")
             return
         whole = path.resolve()  # what a link points to is replaced, not the link
-        scratch = whole.with_name(f".{whole.name[:200]}.{os.getpid()}")
+        scratch = whole.with_name(f".nas-picture-{os.getpid()}")
         try:
             scratch.write_text(text, encoding="utf-8")
             scratch.replace(whole)
         finally:
             scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
