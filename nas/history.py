@@ -113,6 +113,16 @@ class History:
                 moves.append((count, kept))
         return moves
 
+    @property
+    def steps(self) -> list[tuple[int, float, Trial]]:
+        """Where the value rose (or fell, if that is better): trainings that had ended, the value, and the trial."""
+        found: list[tuple[int, float, Trial]] = []
+        for count, kept in self._moves:
+            value = self._value(kept)
+            if not found or value != found[-1][1]:
+                found.append((self._after[count - 1], value, self._trials[count - 1]))
+        return found
+
     def reached(self, value: float) -> int | None:
         """After how many trainings the value was this good or better; None for not yet."""
         sign = -1.0 if len(self.objectives) == 1 and not self.objectives[0].maximize else 1.0

@@ -14,7 +14,7 @@ from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
 from runners.cli_look import Watching, best, status, trials
 from runners.cli_search import search
-from runners.cli_studies import confirm, doctor, enqueue, studies_app
+from runners.cli_studies import confirm, doctor, enqueue, report, studies_app
 from runners.options import Json, Storage, StudyName, err, out
 from runners.screen import plain
 
@@ -99,6 +99,7 @@ def export(
 app.command()(confirm)
 app.command()(enqueue)
 app.command()(doctor)
+app.command()(report)
 
 
 @app.command()

@@ -25,7 +25,7 @@ from nas.trial import Trial
 from runners.by_rung import foremost
 from runners.compare_tables import Comparison, Side, show
 from runners.job_setup import read_architecture
-from runners.tables import last, trial_json, write_picture
+from runners.tables import last, trial_json, write_whole
 
 
 def compare(
@@ -46,7 +46,7 @@ def compare(
     if svg is not None:
         titles, (classes, channels) = (left.label, right.label), shape
         pair = left.candidate, right.candidate
-        write_picture(diagram.svg_pair(*pair, titles=titles, num_classes=classes, in_channels=channels), svg)
+        write_whole(diagram.svg_pair(*pair, titles=titles, num_classes=classes, in_channels=channels), svg)
     if as_json:
         sys.stdout.write(json.dumps(_as_json(name, left, right, found), allow_nan=False) + "\n")
     else:

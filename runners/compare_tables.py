@@ -14,7 +14,7 @@ from nas.architecture import Architecture
 from nas.diagram import Difference
 from nas.diagram.words import value_words
 from nas.trial import Trial
-from runners.tables import quantity
+from nas.wording import quantity
 
 ROWS = 20  # of a curve; of a longer one as many are shown at even distances
 CURVES = 3  # metrics whose curves are shown

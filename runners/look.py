@@ -21,9 +21,10 @@ from nas.ranking import ranked
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.trial import Trial
+from nas.wording import quantity
 from runners.best import shortfall_of
 from runners.job_setup import read_architecture
-from runners.tables import print_json, quantity
+from runners.tables import print_json
 
 RESOLUTIONS = (8, 28, 32, 224)
 

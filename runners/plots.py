@@ -11,9 +11,9 @@ from nas.fidelity import Rungs
 from nas.history import History
 from nas.objectives import Limit, Objective
 from nas.ranking import pareto, violation
+from nas.reached import by_rung
 from nas.trial import State, Trial
-from runners.by_rung import by_rung
-from runners.tables import quantity
+from nas.wording import quantity
 
 FRONT, OTHER, OVER, LINE = "●", "·", "×", "braille"
 COSTS = ("params", "macs")  # that a single objective is shown against

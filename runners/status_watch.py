@@ -17,10 +17,11 @@ from nas.store.database import storage_url
 from nas.store.lease import LEASE_S
 from nas.store.watching import Watched
 from nas.trial import State
+from nas.wording import quantity
 from runners.plots import rungs_table
 from runners.screen import plain
 from runners.status import Moment, may_plot
-from runners.tables import print_json, quantity
+from runners.tables import print_json
 from runners.view import clock
 
 SHORTEST_S, LONGEST_S = 0.1, 86_400.0  # between looks

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from nas import build, diagram, pretrained, zoo
 from nas.architecture import Architecture
 from nas.export import load_exported
+from nas.wording import short_architecture
 from runners import cli
-from runners.tables import short_architecture
 
 
 @pytest.fixture
