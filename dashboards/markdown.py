@@ -1,0 +1,32 @@
+"""Markdown in which whatever somebody else wrote stays text."""
+
+from __future__ import annotations
+
+import re
+
+MARKS = re.compile(r"([\\`*_\[\]<>()#!|~&:@{}$^]|(?<=www)\.)", re.IGNORECASE)
+
+
+def plain(text: str) -> str:
+    """One line in which no sign means anything: no markup, link, image or HTML."""
+    return MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """A word or two in the font of code."""
+    line = " ".join(text.split())
+    fence = _fence(line, 1)
+    padded = f" {line} " if line.startswith("`") or line.endswith("`") else line
+    return f"{fence}{padded}{fence}" if line else ""
+
+
+def block(text: str) -> str:
+    """Lines as they are, in the font of code."""
+    fence = _fence(text, 3)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    """Backticks, more than the text has in a row."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    return "`" * max(least, longest + 1)
