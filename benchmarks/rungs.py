@@ -41,11 +41,12 @@ from nas.fidelity import Rungs
 from nas.hypervolume import hypervolume
 from nas.jobs import Finished
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.proxies.correlation import agreements
 from nas.samplers import make_sampler
 from nas.store.base import MemoryStore
 from nas.store.reading import read_study
-from nas.study import Plan, Study
+from nas.study import Study
 
 FULL, FACTOR, NETWORKS = 9, 3, 18
 MARGIN = 0.1

@@ -31,9 +31,10 @@ from nas import search
 from nas.feasible import Pricing
 from nas.jobs import Finished
 from nas.objectives import limits_from, objectives_from
+from nas.plan import Plan
 from nas.samplers import make_sampler
 from nas.store.base import MemoryStore
-from nas.study import Plan, Study
+from nas.study import Study
 
 N = 200
 MARKS = (25, 50, 100, 200)

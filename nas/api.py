@@ -25,11 +25,12 @@ from nas.keeping import Keeper
 from nas.measuring import Measure
 from nas.nearest import starting_point
 from nas.objectives import Limit, Objective, limits_from, objectives_from
+from nas.plan import Plan
 from nas.ranking import nearest, pareto, ranked
 from nas.samplers import make_sampler
 from nas.space import Space
 from nas.store.base import MemoryStore, Store
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import Trial
 
 log = logging.getLogger(__name__)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 from nas.errors import ArchitectureError, SpaceError
 from nas.feasible import Pricing
 from nas.goals import Goals
 from nas.measuring import Measuring
-from nas.store.base import Known
+from nas.space import Space
+from nas.store.base import Answer, Known, NumbersTaken, Store
 from nas.trial import Source, State, Trial
 
 
@@ -38,3 +42,21 @@ def reused(pricing: Pricing, goals: Goals, measuring: Measuring, known: Known) -
         host=known.host,
         source=Source.REUSED,
     )
+
+
+def record_reused(
+    store: Store, space: Space, goals: Goals, taken: Sequence[tuple[Trial, Known]], first: int
+) -> list[Trial]:
+    """Write them with numbers from `first` on, or from the first that nobody took meanwhile. Raises: StoreError."""
+    while True:
+        trials = [dataclasses.replace(trial, number=first + index) for index, (trial, _) in enumerate(taken)]
+        answers = [
+            Answer(trial, goals.values(trial.metrics), goals.excesses(trial.metrics), known.evaluation)
+            for trial, (_, known) in zip(trials, taken, strict=True)
+        ]
+        try:
+            store.record(space, answers)
+        except NumbersTaken as signal:
+            first = signal.first
+        else:
+            return trials

@@ -8,44 +8,27 @@ evaluated twice.
 from __future__ import annotations
 
 import dataclasses
-import random
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nas.errors import ArchitectureError, SpaceError, StoreError
+from nas.errors import StoreError
 from nas.feasible import Priced, Pricing
-from nas.fidelity import Ladder, Rungs
+from nas.fidelity import Ladder
 from nas.goals import Goals
-from nas.jobs import Budget, Event, Failed, Finished, Job, Lost, Reported, Started
+from nas.jobs import Event, Failed, Finished, Job, Lost, Reported, Started
 from nas.measuring import Measure, Measuring
 from nas.objectives import Limit, Objective, excess
+from nas.plan import Plan
 from nas.progress import Progress
 from nas.proposing import Proposer
-from nas.reuse import reused
+from nas.reuse import record_reused, reused
 from nas.samplers import Sampler
 from nas.samplers.base import Outcome
 from nas.space import Genome
-from nas.store.base import PATIENCE_S, Answer, Away, Known, NumbersTaken, Store, Wish, WishTaken
+from nas.store.base import PATIENCE_S, Away, NumbersTaken, Store, WishTaken
 from nas.trial import ATTEMPTS, Source, State, Trial
-from nas.wishes import FILLS, granted
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a study shall do.
-
-    Attributes:
-        trials: how many trials it shall have in all, those reused from other studies not counted.
-        rungs: the budgets, of which a trial has one after the other. seed: of everything random.
-        device: for the evaluations. checkpoints: directory that holds one directory a trial.
-    """
-
-    trials: int
-    rungs: Rungs = Rungs(1, 1)
-    seed: int = 0
-    device: str = "cpu"
-    checkpoints: Path = Path("checkpoints")
+from nas.wishes import Wishes
 
 
 @dataclasses.dataclass
@@ -85,11 +68,9 @@ class Study:
         slow = [limit for limit in metric_limits if measure is not None and limit.name in measure.names]
         self._measuring = Measuring(pricing.space, measure, slow, store)
         self._proposer = Proposer(pricing, sampler, plan.seed, self._measuring)
-        self._rng = random.Random(f"study:{plan.seed}")
+        self._wishes = Wishes(pricing, self.goals, self._measuring, self._proposer, store, plan.seed)
         self._drafts: list[_Draft] = []
         self._in_doubt = False
-        self._wishes: list[Wish] = []
-        self._wished_for = -1  # highest number of an enqueued trial: that and those below are taken
         self._retried: set[int] = set()
         self.trials: dict[int, Trial] = {trial.number: trial for trial in store.load(pricing)}
         self.finished: list[Trial] = [trial for trial in self.trials.values() if trial.ended]
@@ -137,32 +118,25 @@ class Study:
 
         Raises: StoreError.
         """
-        taken: list[tuple[Trial, Known]] = []
-        for known in self._store.reusable(self.plan.rungs.full):
-            trial = reused(self.pricing, self.goals, self._measuring, known)
-            if trial is not None and not self._proposer.knows(trial.digest):
-                self._proposer.saw(trial.digest)
-                taken.append((trial, known))
+        taken = [
+            (trial, known)
+            for known in self._store.reusable(self.plan.rungs.full)
+            if (trial := reused(self.pricing, self.goals, self._measuring, known)) and self._is_new(trial.digest)
+        ]
         if not taken:
             return 0
-        first = self._next_number
-        while True:
-            trials = [dataclasses.replace(trial, number=first + index) for index, (trial, _) in enumerate(taken)]
-            answers = [
-                Answer(trial, self.goals.values(trial.metrics), self.goals.excesses(trial.metrics), known.evaluation)
-                for trial, (_, known) in zip(trials, taken, strict=True)
-            ]
-            try:
-                self._store.record(self.space, answers)
-            except NumbersTaken as signal:
-                first = signal.first
-            else:
-                break
+        trials = record_reused(self._store, self.space, self.goals, taken, self._next_number)
         self.trials.update({trial.number: trial for trial in trials})
         self._highest = max(self.trials)
         self.finished += trials
         self._sampler.load((trial.genome, self._outcome(trial)) for trial in trials)
         return len(trials)
+
+    def _is_new(self, digest: str) -> bool:
+        if self._proposer.knows(digest):
+            return False
+        self._proposer.saw(digest)
+        return True
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -219,13 +193,11 @@ class Study:
     def _renumber(self, first: int) -> None:
         for draft in self._drafts:
             if draft.handle is not None and not draft.wished:
-                draft.trial = dataclasses.replace(draft.trial, number=first, budget=self._budget(first))
+                draft.trial = dataclasses.replace(draft.trial, number=first, budget=self.plan.budget(first))
                 first += 1
 
     def _draft(self, count: int) -> None:
-        found = self._store.wishes()
-        self._wishes += found
-        self._wished_for = max(self._wished_for, *(wish.number for wish in found), -1)
+        self._wishes.look()
         while len(self._drafts) < count:
             draft = self._again() or self._promoted() or self._wished() or self._new() or self._promoted()
             if draft is None:
@@ -263,38 +235,16 @@ class Study:
         return _Draft(self._towards(trial.moved(State.RUNNING), level), None)
 
     def _towards(self, trial: Trial, level: int) -> Trial:
-        return dataclasses.replace(trial, budget=self._budget(trial.number, level))
+        return dataclasses.replace(trial, budget=self.plan.budget(trial.number, level))
 
     def _wished(self) -> _Draft | None:
         """What somebody enqueued, even beyond the number of trials asked for."""
-        while self._wishes:
-            wish = self._wishes.pop(0)
-            try:
-                priced = self._filled(wish)
-            except (SpaceError, ArchitectureError) as error:
-                self._store.refuse(wish, f"not in the space: {error}")
-                continue
-            digest = self.space.identity(priced.candidate)
-            if not priced.excess and not self._proposer.knows(digest):
-                priced = self._measuring(priced)
-            if priced.excess:
-                broken = [limit for limit, over in self.goals.excesses(priced.costs).items() if over > 0]
-                self._store.refuse(wish, f"over a limit: {', '.join(broken)}")
-            elif self._proposer.knows(digest):
-                self._store.refuse(wish, "a repeat: the study has this network already")
-            else:
-                self._proposer.saw(digest)
-                handle = self._sampler.add(priced.genome)
-                return _Draft(self._trial(wish.number, priced, digest, "enqueued"), handle, wished=True)
-        return None
-
-    def _filled(self, wish: Wish) -> Priced:
-        """With what was left open drawn, within the limits and new where that is found."""
-        for _ in range(FILLS):
-            priced = self.pricing.price(granted(self.space, wish.params, self._rng))
-            if not priced.excess and not self._proposer.knows(self.space.identity(priced.candidate)):
-                break
-        return priced
+        found = self._wishes.next()
+        if found is None:
+            return None
+        number, priced, digest = found
+        handle = self._sampler.add(priced.genome)
+        return _Draft(self._trial(number, priced, digest, "enqueued"), handle, wished=True)
 
     def _new(self) -> _Draft | None:
         fresh = [draft for draft in self._drafts if draft.handle is not None]
@@ -311,7 +261,7 @@ class Study:
 
     @property
     def _next_number(self) -> int:
-        return max(self._wished_for, self._highest) + 1
+        return max(self._wishes.highest, self._highest) + 1
 
     def _trial(self, number: int, priced: Priced, digest: str, origin: str) -> Trial:
         return Trial(
@@ -323,16 +273,8 @@ class Study:
             origin=origin,
             attempt=1,
             metrics=priced.costs,
-            budget=self._budget(number),
+            budget=self.plan.budget(number),
         )
-
-    def _budget(self, number: int, level: int | None = None) -> Budget:
-        """From one rung to the next, the first unless another is named."""
-        rungs, folder = self.ladder.rungs, self.plan.checkpoints / str(number)
-        stop = level or rungs.first(number)
-        start = rungs.before(number, stop)
-        seed, shares = self.plan.seed + number, (rungs.share_at(stop), rungs.scale_at(stop))
-        return Budget(start, stop, seed, self.plan.device, str(folder), *shares)
 
     def _job(self, draft: _Draft) -> Job:
         trial = draft.trial

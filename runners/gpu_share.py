@@ -55,8 +55,10 @@ def gpu_share(setup: Setup) -> GpuShare:
 
 def _needed(setup: Setup, training: Training) -> tuple[int, int]:
     """The batch, and the predicted bytes of the largest network within the limits. Raises: InputError where none is."""
+    from nas.training import share_of
+
     data, recipe = training.data, training.recipe
-    images = max(2, round(data.counts["train"] * recipe.subset))
+    images = share_of(data.counts["train"], recipe.subset)
     batch = min(recipe.batch(images), images)
     on_gpu = resident_bytes(data.counts["train"], data.counts["validation"], data.resolution**2 * data.channels)
     needed = largest_peak(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -46,7 +47,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     Raises: NasError for bad input; Terminated, after saying how to go on.
     """
     check_cluster(config)
-    _callbacks(config)
+    for name in config.callbacks:
+        import_attribute(name, "callback")  # a name that is wrong is said before anything is loaded
     url = storage_url(config.storage)
     setup = prepare(config)
     _check_beside(setup)
@@ -164,14 +166,13 @@ def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[
             protocol=setup.protocol,
             reuse=config.reuse,
             watch=watch,
-            callbacks=_callbacks(config),
+            callbacks=[made(import_attribute(name, "callback")) for name in config.callbacks],
         )
 
 
-def _callbacks(config: SearchConfig) -> list[Any]:
-    """As named: each an object, or what makes one when it is called. Raises: InputError."""
-    found = [import_attribute(name, "callback") for name in config.callbacks]
-    return [each() if callable(each) else each for each in found]
+def made(callback: Any) -> Any:
+    """An object as it is; of a class or a function, what it makes: one for every search."""
+    return callback() if callable(callback) else callback
 
 
 def _baseline(setup: Setup, url: str, gpus: GpuShare, err: Console) -> Comparison:
@@ -216,11 +217,17 @@ def signals() -> Iterator[None]:
 
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
+    pool = logging.getLogger(
+        "sqlalchemy.pool"
+    )  # a second Ctrl-C while a connection closes is a traceback to it
+    level = pool.level
+    pool.setLevel(logging.CRITICAL)
     try:
         yield
     except KeyboardInterrupt:
         raise Terminated(received[0] if received else signal.SIGINT) from None
     finally:
+        pool.setLevel(level)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -21,8 +20,6 @@ from sqlalchemy.exc import ArgumentError
 from nas.errors import InputError, StoreError
 from nas.store import schema
 from nas.store.trouble import redact, translated
-
-logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a second Ctrl-C may come while a connection closes
 
 DEFAULT = "sqlite:///nas.db"
 MAKE_TRIES = 20

@@ -17,11 +17,12 @@ from nas.feasible import Pricing
 from nas.fidelity import Rungs
 from nas.jobs import Finished, Lost
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.samplers import make_sampler
 from nas.store import outbox
 from nas.store.database import connect
 from nas.store.opening import open_study
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import State
 
 ONE, TWO = ("accuracy:max",), ("accuracy:max", "macs:min")

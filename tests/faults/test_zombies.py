@@ -18,11 +18,12 @@ from nas.feasible import Pricing
 from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.samplers import make_sampler
 from nas.store import lease, schema
 from nas.store.database import connect
 from nas.store.opening import open_study
-from nas.study import Plan, Study
+from nas.study import Study
 
 LEASE_S, BEAT_S = 1.0, 0.2
 TRIES = int(os.environ.get("NAS_FAULT_TRIES", "5"))  # of each race; 50 before a release

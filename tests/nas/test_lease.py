@@ -21,8 +21,7 @@ from nas.store import lease
 from nas.store.database import connect
 from nas.store.opening import open_study
 from nas.store.reading import read_study
-from nas.study import ATTEMPTS
-from nas.trial import State
+from nas.trial import ATTEMPTS, State
 
 TESTS = Path(__file__).parent.parent
 GOALS = objectives_from(["accuracy:max"])

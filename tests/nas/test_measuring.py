@@ -6,11 +6,13 @@ from optunas import loaded, sql
 
 from nas import Measure, Space, one_of, search
 from nas.errors import InputError
+from nas.feasible import Pricing
 from nas.jobs import Finished
 from nas.objectives import limits_from, objectives_from
+from nas.plan import Plan
 from nas.samplers.random import RandomSampler
 from nas.store.base import MemoryStore
-from nas.study import Plan, Pricing, Study
+from nas.study import Study
 
 
 class Stopwatch:

@@ -9,9 +9,10 @@ from nas.errors import StoreError
 from nas.feasible import Pricing
 from nas.jobs import Finished, Lost
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.samplers import make_sampler
 from nas.store.opening import open_study
-from nas.study import Plan, Study
+from nas.study import Study
 
 GOALS = objectives_from(["accuracy:max"])
 

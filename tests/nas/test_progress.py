@@ -7,11 +7,12 @@ from nas.feasible import Pricing
 from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported, Started
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.progress import BeganAgain, LostWorker, Place, WentOn
 from nas.samplers import make_sampler
 from nas.store.base import MemoryStore
 from nas.store.opening import open_study
-from nas.study import Plan, Study
+from nas.study import Study
 
 LADDER = Rungs(1, 9)
 

@@ -12,12 +12,13 @@ from nas import Space, int_range, one_of
 from nas.feasible import Pricing
 from nas.jobs import Finished
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.samplers.random import RandomSampler
 from nas.store.doctor import examine
 from nas.store.managing import delete_study
 from nas.store.opening import open_study
 from nas.store.reading import read_study
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import Source, State
 
 SAME = {"protocol": {"data": "d1", "recipe": "r1"}}

@@ -10,11 +10,12 @@ from nas.feasible import Pricing
 from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
+from nas.plan import Plan
 from nas.ranking import pareto, ranked
 from nas.samplers import NAMES, make_sampler
 from nas.samplers.random import RandomSampler
 from nas.store.base import MemoryStore
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import State
 
 

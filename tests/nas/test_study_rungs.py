@@ -1,6 +1,6 @@
 """A study whose trials climb rungs: budgets, pauses, promotions, the end, and going on after a driver."""
 
-import json
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -15,12 +15,13 @@ from nas.feasible import Pricing
 from nas.fidelity import Rungs
 from nas.jobs import Failed, Finished, Lost, Reported
 from nas.objectives import limits_from, objectives_from
+from nas.plan import Plan
 from nas.samplers.random import RandomSampler
 from nas.store.base import Away, MemoryStore
 from nas.store.doctor import examine
 from nas.store.opening import open_study
 from nas.store.reading import read_study
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import State
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -78,10 +79,10 @@ def learns(candidate, budget, report):
     return {"accuracy": share * (1 - 0.5**budget.stop), "loss": 1 / budget.stop}
 
 
-def searched(url, layers, tmp_path, **options):
+def searched(url, layers, tmp_path, evaluate=learns, **options):
     arguments = {"objectives": ["accuracy:max"], "trials": 18, "study": "s", "runner": "inline", "epochs": (1, 9)}
     arguments |= {"costs": macs, "sampler": "random", "storage": url, "checkpoints": tmp_path / "c"}
-    return search(layers, learns, **{**arguments, **options})
+    return search(layers, evaluate, **{**arguments, **options})
 
 
 def test_a_job_trains_to_the_next_rung_and_its_trial_is_set_aside_there(layers, tmp_path):
@@ -295,7 +296,6 @@ def test_an_interrupted_search_goes_on_with_its_paused_trials_and_no_epoch_is_tr
     for trial in result.trials:
         assert sorted(trial.curve) == list(range(1, trial.budget.stop + 1))
     assert len(result.trials) == len(unbroken.trials)
-    assert result.best.metrics["accuracy"] == pytest.approx(max(t.metrics["accuracy"] for t in result.ranked))
     for log in (tmp_path / "c" / "s").glob("*/epochs"):
         epochs = [int(word) for word in log.read_text().split()]
         assert epochs == list(range(1, len(epochs) + 1))
@@ -315,18 +315,24 @@ def test_more_trials_go_on_beside_those_that_were_pruned(layers, tmp_path):
     assert all(trial.curve[1]["accuracy"] >= floor for trial in fresh if trial.epochs > 1)
 
 
+def learns_slowly(candidate, budget, report):
+    time.sleep(0.1)
+    return learns(candidate, budget, report)
+
+
 def test_a_timeout_leaves_the_trials_at_their_rungs_for_the_next_run(layers, tmp_path):
     url = f"sqlite:///{tmp_path}/n.db"
-    seen = []
 
-    def slowly(study):
-        seen.append(study)
+    between = searched(url, layers, tmp_path, evaluate=learns_slowly, trials=100, timeout=0.5)
+    at_a_rung = {trial.number: trial.epochs for trial in between.trials if trial.state is State.PAUSED}
+    after = searched(url, layers, tmp_path, trials=len(between.trials))
 
-    result = searched(url, layers, tmp_path, timeout=0.0, watch=slowly)
-    assert len(result.trials) == 0
-
-    started = searched(url, layers, tmp_path, trials=4)
-    assert {trial.state for trial in started.trials} == {State.COMPLETE, State.PRUNED}
+    assert at_a_rung
+    assert {trial.number for trial in after.trials} == {trial.number for trial in between.trials}
+    assert {trial.state for trial in after.trials} == {State.COMPLETE, State.PRUNED}
+    assert any(trial.epochs > at_a_rung.get(trial.number, 9) for trial in after.trials)
+    for log in (tmp_path / "c" / "s").glob("*/epochs"):
+        assert len(log.read_text().split()) == len({*log.read_text().split()})
 
 
 @pytest.mark.parametrize("changes", [{"factor": 2}, {"brackets": 2}, {"epochs": (1, 3)}, {"epochs": (9, 9)}])
@@ -420,7 +426,6 @@ def test_a_report_of_a_rung_is_written_once(layers, tmp_path):
         sorted(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
         for trial in study.trials
     )
-    assert json.loads(json.dumps([trial.user_attrs["seconds"] for trial in study.trials]))
 
 
 def test_a_running_trial_reports_between_rungs(layers, tmp_path):

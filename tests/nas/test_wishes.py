@@ -11,12 +11,13 @@ from nas import Space, one_of
 from nas.errors import SpaceError
 from nas.feasible import Pricing
 from nas.objectives import objectives_from
+from nas.plan import Plan
 from nas.samplers import make_sampler
 from nas.store import lease
 from nas.store.doctor import examine
 from nas.store.opening import open_study
 from nas.store.reading import read_study
-from nas.study import Plan, Study
+from nas.study import Study
 from nas.trial import Source, State
 from nas.wishes import granted
 
