@@ -8,6 +8,7 @@ import logging
 import re
 import shlex
 import socket
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
@@ -78,6 +79,7 @@ def serve(url: str, host: str, port: int, announce: Callable[[str], None]) -> No
     """Serve until interrupted. Raises: InputError for an address that cannot be listened on, StoreError."""
     from waitress import create_server
 
+    warnings.filterwarnings("ignore", module="optuna")  # of importances of few trials, at every look
     names = {host, *_own_names()} if _is_public(host) else {host, "localhost", "127.0.0.1", "[::1]"}
     hosts = {name for base in names for name in (base, f"{base}:{port}")}
     app = application(url, hosts)

@@ -40,7 +40,7 @@ class Drawings:
             if kind == "txt":
                 return KINDS[kind], _text(candidate, classes, channels).encode()
             title = f"{study}, trial {match[2]}"
-            drawn = _svg(candidate, num_classes=classes, in_channels=channels, title=title)
+            drawn = diagram.svg(candidate, num_classes=classes, in_channels=channels, title=title)
             return KINDS[kind], drawn.encode()
         return (KINDS[kind], _lines(candidate).encode()) if kind == "txt" else None
 
@@ -58,21 +58,6 @@ class Drawings:
             return ""
         kinds = dict.fromkeys(block.mixer.kind for stage in candidate.stages for block in stage.blocks)
         return "+".join(kinds)
-
-
-def _svg(architecture: Architecture, *, num_classes: int, in_channels: int, title: str) -> str:
-    """Until `nas.diagram.svg` is there."""
-    import html
-
-    lines = diagram.text(architecture, num_classes=num_classes, in_channels=in_channels).splitlines()
-    rows = "".join(
-        f'<text x="10" y="{30 + 18 * at}" font-family="monospace" font-size="12">{html.escape(line)}</text>'
-        for at, line in enumerate(lines)
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 900 {50 + 18 * len(lines)}">'
-        f"<title>{html.escape(title)}</title>{rows}</svg>"
-    )
 
 
 def shape(architecture: Architecture, metrics: Mapping[str, float]) -> tuple[int, int]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
-MARKS = re.compile(r"([\\`*_\[\]<>()#!|~&:@{}$^]|(?<=www)\.)", re.IGNORECASE)
+WORDS = re.compile(r"(?!.*www\.)[\w ,.;%+/-]*", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
-    """One line in which no sign means anything: no markup, link, image or HTML."""
-    return MARKS.sub(r"\\\1", " ".join(text.split()))
+    """One line that means nothing but itself: harmless words as they are, all else in the font of code.
+
+    Signs that mean something could be escaped, but addresses would become links all the same.
+    """
+    line = " ".join(text.split())
+    return line.replace("_", r"\_") if WORDS.fullmatch(line) else code(line)
 
 
 def code(text: str) -> str:

@@ -130,10 +130,15 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "run with": _versions(versions),
     }
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items() if value)]
-    rest = {name: value for name, value in told.items() if name not in ("space", "data", "evaluate", "objectives")}
     parts = ["\n".join(table), "To go on, to a total of N trials:", block(command(header.name, told, where))]
-    parts += ["All settings; a search with others is refused:", block(json.dumps(rest, indent=1, sort_keys=True))]
+    rest = {name: value for name, value in told.items() if isinstance(value, Mapping)}
+    said = [f"| {plain(name)} | {plain(_words(value))} |" for name, value in rest.items()]
+    parts += ["\n".join(["| settings | a search with others is refused |", "|---|---|", *said])] if said else []
     return "\n\n".join(parts) + "\n"
+
+
+def _words(value: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {each if isinstance(each, str) else json.dumps(each)}" for name, each in value.items())
 
 
 def _driver(driver: Mapping[str, Any] | None) -> str:

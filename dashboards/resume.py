@@ -21,7 +21,7 @@ RUNGS = {
 
 
 def command(study: str, settings: Mapping[str, Any], where: str) -> str:
-    """One line for a shell; for a study made from Python, the call in words."""
+    """For a shell, an option a line; for a study made from Python, the call in words."""
     source = settings.get("source")
     if not isinstance(source, Mapping) and "space" not in settings:
         return f"nas.search(...)  # as it was made, with study={study!r} and trials=N"
@@ -40,7 +40,7 @@ def command(study: str, settings: Mapping[str, Any], where: str) -> str:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
-    return f"nas search {' '.join(told)} --trials N{where}"
+    return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
 
 
 def _first_side(settings: Mapping[str, Any]) -> int | None:
