@@ -72,7 +72,7 @@ def served(command):
 
 
 def fetched(address):
-    """(seconds, bytes on the wire, bytes unpacked)"""
+    """Seconds, bytes on the wire, bytes unpacked."""
     request = urllib.request.Request(address, headers={"Accept-Encoding": "gzip"})
     started = time.perf_counter()
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:

@@ -129,12 +129,17 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "made with": plain(f"mixer-nas {header.version}"),
         "run with": _versions(versions),
     }
-    table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items() if value)]
+    table = ["| | |", "|---|---|", *(_cells(name, value) for name, value in facts.items() if value)]
     parts = ["\n".join(table), "To go on, to a total of N trials:", block(command(header.name, told, where))]
     rest = {name: value for name, value in told.items() if isinstance(value, Mapping)}
-    said = [f"| {plain(name)} | {plain(_words(value))} |" for name, value in rest.items()]
+    said = [_cells(plain(name), plain(_words(value))) for name, value in rest.items()]
     parts += ["\n".join(["| settings | a search with others is refused |", "|---|---|", *said])] if said else []
     return "\n\n".join(parts) + "\n"
+
+
+def _cells(name: str, value: str) -> str:
+    bar = r"\|"
+    return f"| {name.replace('|', bar)} | {value.replace('|', bar)} |"
 
 
 def _words(value: Mapping[str, Any]) -> str:

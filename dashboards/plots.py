@@ -49,7 +49,11 @@ def plots(points: Sequence[Point], best: Collection[int], settings: Mapping[str,
     costs = names[1:] or [name for name in (*(limit.name for limit in limits), *COSTS) if name != names[0]]
     found = []
     for cost in costs if len(names) > 1 else [next((name for name in costs if _all_have(complete, name)), "")]:
-        rows = [(point, x, point.values[0]) for point in complete if (x := _cost(point, cost, names)) is not None]
+        rows = [
+            (point, x, point.values[0])
+            for point in complete
+            if (x := _cost(point, cost, names)) is not None and math.isfinite(point.values[0])
+        ]
         if cost and rows:
             ways = {goal.name: " (higher is better)" if goal.maximize else " (lower is better)" for goal in goals}
             figure = _figure(rows, best, (cost, names[0]), ways)
@@ -72,7 +76,7 @@ Dot = tuple[Point, float, float]
 def _figure(
     rows: Sequence[Dot], best: Collection[int], names: tuple[str, str], ways: Mapping[str, str]
 ) -> dict[str, Any]:
-    rows = [row for row in rows if math.isfinite(row[2])]
+    xs = [x for _, x, _ in rows]
     front = sorted((row for row in rows if row[0].number in best), key=lambda row: row[1])
     starts = [row for row in rows if row[0].origin == "start"]
     over = [row for row in rows if not row[0].feasible and row[0].origin != "start"]
@@ -90,7 +94,7 @@ def _figure(
             mode="lines+markers" if len(front) > 1 else "markers",
         ),
         _trace(
-            "published family, scaled",
+            "starting point",
             starts,
             {
                 "symbol": ["star" if point.feasible else "star-open" for point, _, _ in starts],
@@ -100,11 +104,11 @@ def _figure(
             },
             mode="markers+text",
             labels=[html.escape(point.label or f"start {point.number}") for point, _, _ in starts],
+            middle=(min(xs) + max(xs)) / 2,
         ),
     ]
     title = f"{names[1]} against {names[0]}" + (f" ({left:,} of {len(rows):,} trials left out)" if left else "")
-    xs = [x for _, x, _ in rows]
-    wide = bool(xs) and min(xs) > 0 and max(xs) / min(xs) > 50
+    wide = min(xs) > 0 and max(xs) / min(xs) > 50
     return {
         "data": [trace for trace in traces if trace["x"]],
         "layout": {
@@ -134,6 +138,7 @@ def _trace(
     *,
     mode: str = "markers",
     labels: Sequence[str] = (),
+    middle: float = 0.0,
     **more: Any,
 ) -> dict[str, Any]:
     return {
@@ -145,9 +150,14 @@ def _trace(
         "customdata": [point.number for point, _, _ in rows],
         "hovertemplate": "trial %{customdata}<br>%{x}<br>%{y}",
         "marker": marker,
-        **({"text": list(labels), "textposition": "top center"} if labels else {}),
+        **({"text": list(labels), "textposition": _inwards([x for _, x, _ in rows], middle)} if labels else {}),
         **more,
     }
+
+
+def _inwards(xs: Sequence[float], middle: float) -> list[str]:
+    """Where labels stand, so that none leaves the plot at its side."""
+    return ["top right" if x < middle else "top left" for x in xs]
 
 
 def _short(value: float) -> float:

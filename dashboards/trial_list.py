@@ -15,6 +15,7 @@ import datetime
 import json
 import math
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -176,7 +177,7 @@ class TrialList:
             text=f"{address}.txt" if row.kind else "",
             drawing=drawing,
         )
-        constraints = row.system_attrs.get("constraints", [])
+        constraints = [_bounded(value) for value in row.system_attrs.get("constraints", [])]
         fixed = row.system_attrs.get("fixed_params", {})
         words: dict[str, Any] = {
             "trial_id": row.trial_id,
@@ -264,6 +265,11 @@ def _best(points: Sequence[Point], directions: Sequence[str]) -> list[int]:
         )
     kept = {tuple(losses[index]) for index in front(losses)}  # equal ones stay, as in stock
     return [point.number for point, loss in zip(found, losses, strict=True) if tuple(loss) in kept]
+
+
+def _bounded(value: float) -> float:
+    """A number for JSON, of the same sign; what is none is over its limit."""
+    return sys.float_info.max if math.isnan(value) else max(-sys.float_info.max, min(sys.float_info.max, value))
 
 
 def _finite(value: float) -> float | str:

@@ -96,9 +96,16 @@ def test_a_study_shows_its_front_its_history_its_importances_and_our_plot(site):
     site.page.wait_for_selector(".js-plotly-plot .bars path", state="attached")
     ours = site.page.locator("[id='user-defined-plot:nas-accuracy-macs']")
     words = ours.inner_text()
-    for word in ("accuracy (higher is better)", "macs (lower is better)", "front", "over a limit", "published family"):
+    for word in ("accuracy (higher is better)", "macs (lower is better)", "front", "over a limit", "starting point"):
         assert word in words
-    assert ours.locator(".points path").count() == sum(trial["state"] == "Complete" for trial in site.data("front")["trials"])
+    complete = [trial for trial in site.data("front")["trials"] if trial["state"] == "Complete"]
+    best = {trial["number"] for trial in site.data("front")["best_trials"]}
+    twice = [trial for trial in complete if trial["number"] in best and _attrs(trial)["origin"] == "start"]
+    assert ours.locator(".points path").count() == len(complete) + len(twice)  # a star upon its diamond
+
+
+def _attrs(trial):
+    return {attr["key"]: attr["value"] for attr in trial["user_attrs"]}
 
 
 def test_what_is_over_a_limit_is_shown_as_infeasible_and_is_never_best(site):
