@@ -10,6 +10,7 @@ import shlex
 import socket
 import warnings
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -21,6 +22,9 @@ from nas.store.database import DEFAULT, optuna_storage
 from nas.store.listing import Reader
 from nas.store.trouble import redact, translated
 
+log = logging.getLogger(__name__)
+
+SPOKEN = "0.21."  # the versions of Optuna Dashboard whose pages our trial list is written for
 STUDY = re.compile(r"/api/studies/(\d{1,18})/?")
 SMALL = 1000  # bytes that are not worth compressing
 QUICK = 1  # level of gzip: a long list is packed in a fraction of a second, to a twentieth
@@ -37,12 +41,16 @@ def application(url: str, hosts: Iterable[str]) -> Wsgi:
     logging.getLogger("optuna_dashboard").setLevel(logging.CRITICAL)  # its tracebacks; what failed is said by the guard
     with translated(url):
         stock = optuna_dashboard.wsgi(optuna_storage(url))
+    found = version("optuna-dashboard")
+    if not found.startswith(SPOKEN):
+        log.warning("optuna-dashboard %s is not %sx: its own trial list is shown, without our notes", found, SPOKEN)
+        return guarded(stock, hosts, reader.check)
     drawings = Drawings(reader)
     where = "" if url == DEFAULT or redact(url) != url else f" --storage {shlex.quote(url)}"
-    return guarded(_ours(stock, TrialList(reader, drawings, where), drawings), hosts, reader.check)
+    return guarded(_with_ours(stock, TrialList(reader, drawings, where), drawings), hosts, reader.check)
 
 
-def _ours(stock: Wsgi, trials: TrialList, drawings: Drawings) -> Wsgi:
+def _with_ours(stock: Wsgi, trials: TrialList, drawings: Drawings) -> Wsgi:
     """Trial lists of studies of ours and drawings; all else is stock's."""
 
     def answer(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
