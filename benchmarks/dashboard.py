@@ -1,4 +1,4 @@
-"""Opening a large study in a browser: ours against the optuna-dashboard command on the same database.
+"""Opening a large study in a browser: ours against the unmodified dashboard, on the same database and server.
 
     python benchmarks/dashboard.py                   # makes a study of 10,000 trials first: a few minutes
     python benchmarks/dashboard.py --trials 1000
@@ -85,7 +85,7 @@ def opened(browser, address):
     """Seconds until the first plot has points."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     started = time.perf_counter()
-    page.goto(address, wait_until="commit")
+    page.goto(address, wait_until="commit", timeout=1000 * PATIENCE_S)
     page.wait_for_function(DRAWN, timeout=1000 * PATIENCE_S, polling=50)
     seconds = time.perf_counter() - started
     page.close()
@@ -96,10 +96,6 @@ def measured(command, looks):
     """Of one server."""
     from playwright.sync_api import sync_playwright
 
-    with served(command) as base, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        opened(browser, f"{base}/dashboard/studies/1")  # Chromium's own start, and the script into its cache
-        browser.close()
     with served(command) as base, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = f"{base}/dashboard/studies/1"
@@ -123,8 +119,16 @@ def main():
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--looks", type=int, default=3, help="of which the median is taken [3]")
     parser.add_argument("--url", help="a SQLite database of its own [a temporary one]")
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # serve the unmodified dashboard of --url there
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     options = parser.parse_args()
+    if options.port:
+        import optuna_dashboard
+        import waitress
+        from optuna.storages import RDBStorage
+
+        waitress.serve(optuna_dashboard.wsgi(RDBStorage(options.url)), host="127.0.0.1", port=options.port)
+        return
     if shutil.which("chromium") is None:
         parser.error("Chromium is needed")
     noop.quiet()
@@ -133,7 +137,7 @@ def main():
         make(url, options.trials, Path(name))
         commands = {
             "ours": [sys.executable, "-m", "nas", "dashboard", "--storage", url],
-            "stock": [str(Path(sys.executable).parent / "optuna-dashboard"), url],
+            "stock": [sys.executable, __file__, "--url", url],
         }
         found = {who: measured(command, options.looks) for who, command in commands.items()}
     ours, stock = found["ours"], found["stock"]

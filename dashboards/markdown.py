@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 WORDS = re.compile(r"(?!.*www\.)[\w ,.;%+/-]*", re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """One line that means nothing but itself: harmless words as they are, all else in the font of code.
 
