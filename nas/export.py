@@ -19,13 +19,15 @@ from safetensors.torch import load_file, save_file
 from nas import checkpoint
 from nas.architecture import Architecture
 from nas.data import ImageData
+from nas.diagram import svg
 from nas.errors import ExportError, InputError
 from nas.model import Backbone, build
 from nas.training import Images, measure
 from nas.trial import State, Trial
 from nas.version import __version__
 
-FILES = ("architecture.json", "export.json", "metrics.json", "model.safetensors")
+FILES = ("architecture.json", "architecture.svg", "export.json", "metrics.json", "model.safetensors")
+OPTIONAL = {"metrics.json", "architecture.svg"}  # imported weights have no metrics, older exports no picture
 PREFIX = "module."  # of the averaged weights in a training state
 
 
@@ -115,7 +117,7 @@ def check_target(target: Path, *, force: bool) -> None:
     if not target.exists():
         return
     names = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    ours = set(FILES) - {"metrics.json"} <= names <= set(FILES)  # imported weights have no metrics
+    ours = set(FILES) - OPTIONAL <= names <= set(FILES)
     if not (ours and force):
         raise InputError(f"{target} exists{'; --force replaces an export' if ours else ' and is no export of ours'}")
 
@@ -168,6 +170,9 @@ def _write_and_check(model: Backbone, trial: Trial, data: ImageData, folder: Pat
 
 def _write(model: Backbone, facts: Mapping[str, Any], folder: Path) -> None:
     (folder / "architecture.json").write_text(model.architecture.to_json() + "\n")
+    title = f"trial {facts['trial']} of {facts['study']}" if "study" in facts else str(facts.get("network", ""))
+    shape = {"num_classes": model.num_classes, "in_channels": model.in_channels}
+    (folder / "architecture.svg").write_text(svg(model.architecture, **shape, title=title), encoding="utf-8")
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
     versions = {"mixer_nas": __version__, "torch": torch.__version__}
     (folder / "export.json").write_text(json.dumps({**facts, **versions}, indent=2) + "\n")

@@ -67,6 +67,24 @@ def trials(study: StudyName, storage: Storage = None, as_json: Json = False) -> 
     look.trials(study, storage, as_json=as_json, out=out)
 
 
+Side = Annotated[str, typer.Argument(metavar="TRIAL|best|NAME|FILE.json", help="Of the study, or a network")]
+
+
+@app.command()
+def compare(
+    study: StudyName,
+    left: Side,
+    right: Side,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw both networks side by side")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """What two trials, or a trial and a network, differ in: parts, costs, metrics, curves."""
+    from runners import compare as comparing
+
+    comparing.compare(study, storage, left, right, svg=svg, as_json=as_json, out=out)
+
+
 @app.command()
 def proxies(
     study: StudyName,
@@ -176,12 +194,13 @@ def zoo_show(
         int | None, typer.Option(help="Side of the input in pixels [default: the network's]", min=1)
     ] = None,
     classes: Annotated[int | None, typer.Option(help="Outputs of the classifier", min=1)] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it as a picture")] = None,
     as_json: Json = False,
 ) -> None:
     """Draw a network stage by stage; with --json, the architecture file that searches and `nas cost` read."""
     from runners import zoo_commands
 
-    zoo_commands.show(name, resolution, classes, as_json=as_json, out=out)
+    zoo_commands.show(name, resolution, classes, svg=svg, as_json=as_json, out=out)
 
 
 @app.command("import-weights")

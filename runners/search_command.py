@@ -217,9 +217,7 @@ def signals() -> Iterator[None]:
 
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
-    pool = logging.getLogger(
-        "sqlalchemy.pool"
-    )  # a second Ctrl-C while a connection closes is a traceback to it
+    pool = logging.getLogger("sqlalchemy.pool")  # a second Ctrl-C while a connection closes is a traceback to it
     level = pool.level
     pool.setLevel(logging.CRITICAL)
     try:

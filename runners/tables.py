@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,22 @@ def _plain(value: Any) -> Any:
 
 def save_picture(recorded: Console, path: Path, title: str) -> None:
     """What a recording console printed, as SVG. Raises: InputError when the file cannot be written."""
+    write_picture(recorded.export_svg(title=title), path)
+
+
+def write_picture(svg: str, path: Path) -> None:
+    """Write a picture whole or not at all, in a directory that is made. Raises: InputError when that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(recorded.export_svg(title=title), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+        if path.exists() and not path.is_file():  # /dev/stdout, and a directory, which says so itself
+            path.write_text(svg, encoding="utf-8")
+            return
+        whole = path.resolve()  # what a link points to is replaced, not the link
+        scratch = whole.with_name(f".nas-picture-{os.getpid()}")
+        try:
+            scratch.write_text(svg, encoding="utf-8")
+            scratch.replace(whole)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error

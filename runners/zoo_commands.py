@@ -18,7 +18,7 @@ from nas.costs import cost
 from nas.errors import ArchitectureError, InputError
 from nas.zoo.comparison import COMPARISON
 from runners.job_setup import read_architecture
-from runners.tables import quantity
+from runners.tables import quantity, write_picture
 
 
 def table(family: str | None, *, compare: bool, as_json: bool, out: Console) -> None:
@@ -83,14 +83,23 @@ def _others() -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def show(name: str, resolution: int | None, classes: int | None, *, as_json: bool, out: Console) -> None:
-    """`nas zoo show`. Raises: InputError for an unknown network or a resolution that it does not take."""
+def show(
+    name: str, resolution: int | None, classes: int | None, *, svg: Path | None, as_json: bool, out: Console
+) -> None:
+    """`nas zoo show`.
+
+    Raises: InputError for an unknown network, a resolution that it does not take, a picture that cannot be written.
+    """
     architecture = read_architecture(name)
     entry = zoo.PUBLISHED.get(name)
     try:
         architecture = architecture.at(architecture.resolution if resolution is None else resolution)
     except ArchitectureError as error:
         raise InputError(f"{name} does not take {resolution} pixels: {error}") from error
+    outputs = classes or (entry.classes if entry else 1000)
+    if svg is not None:
+        title = name if entry else Path(name).name
+        write_picture(diagram.svg(architecture, num_classes=outputs, title=title), svg)
     if as_json:
         sys.stdout.write(architecture.to_json() + "\n")
         return
@@ -101,7 +110,7 @@ def show(name: str, resolution: int | None, classes: int | None, *, as_json: boo
             highlight=False,
             soft_wrap=True,
         )
-    drawing = diagram.text(architecture, num_classes=classes or (entry.classes if entry else 1000), width=out.width)
+    drawing = diagram.text(architecture, num_classes=outputs, width=out.width)
     out.print(drawing, highlight=False, markup=False, soft_wrap=True)
 
 

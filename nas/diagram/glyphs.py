@@ -73,7 +73,7 @@ def mixer_sign(x: float, y: float, kind: str) -> list[str]:
 
 def mlp_sign(x: float, y: float, ratio: float) -> list[str]:
     """An MLP as what it does to the width: edges of the width, a middle wider or narrower by `ratio`^(3/4)."""
-    edge, centre = 3.0, y + SIZE / 2
+    edge, centre = 3.4, y + SIZE / 2
     middle = min(SIZE / 2, edge * ratio**0.75)
     points = ((0, edge), (SIZE / 2, middle), (SIZE, edge), (SIZE, -edge), (SIZE / 2, -middle), (0, -edge))
     hidden = f"M{x + SIZE / 2:.1f} {centre - middle:.1f}V{centre + middle:.1f}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from nas.architecture import Architecture, Block, Embedding, Head, Normed, Stage
 from nas.checked import Checked
 from nas.costs import parts
+from nas.mixers import Mixer
 from nas.tally import Place, Tally
 
 BAR = 16  # characters of a full bar
@@ -68,7 +69,7 @@ def _embedding(spec: Embedding) -> str:
 
 def describe(block: Block) -> str:
     """A block in one line: mixer, MLP, and what is unusual about it."""
-    mixer = f"{block.mixer.kind}({_fields(block.mixer)})" if _fields(block.mixer) else block.mixer.kind
+    mixer = brief(block.mixer)
     if block.layout == "conv_mixer":
         return f"{mixer}, {block.activation}, {block.norm} norm, pointwise; conv_mixer layout"
     mlp = [f"MLP x{block.mlp_ratio:g} {block.activation}"] if block.mlp_ratio else []
@@ -79,6 +80,12 @@ def describe(block: Block) -> str:
     ]
     bare = ["no MLP bias"] if mlp and not block.mlp_bias else []
     return ", ".join([mixer, *mlp, *_norm(block), *scales, *bare])
+
+
+def brief(mixer: Mixer) -> str:
+    """A mixer as in "pooling(size 3)"."""
+    fields = _fields(mixer)
+    return f"{mixer.kind}({fields})" if fields else mixer.kind
 
 
 def _norm(spec: Normed) -> list[str]:

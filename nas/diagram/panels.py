@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nas.architecture import Architecture, Block, Stage
+from nas.architecture import Architecture, Stage
 from nas.diagram import words
-from nas.diagram.glyphs import SIZE, colour, mixer_sign, mlp_sign
-from nas.diagram.ink import CARD, INK, LINE, PAPER, SOFT, Drawing, box, lines, phrases, shape, stroke, text, wrapped
-from nas.diagram.mixer_words import mixer_facts, mixer_name
+from nas.diagram.cards import NAME, PLAIN, SMALL, block_card, cost_bars, noted
+from nas.diagram.ink import (
+    ALERT,
+    CARD,
+    INK,
+    LINE,
+    SOFT,
+    Drawing,
+    box,
+    lines,
+    phrases,
+    shape,
+    stroke,
+    text,
+    wrapped,
+)
 from nas.tally import Place, Tally
 
-PAD, BADGE = 12.0, 40.0
-SMALL, PLAIN, NAME = 11.0, 12.0, 13.0
+PAD = 12.0
 
 
 class Frame(NamedTuple):
@@ -62,34 +74,76 @@ def arrow(x: float, y: float, long: float) -> list[str]:
     ]
 
 
-def stage_panel(frame: Frame, scale: Scale, index: int, stage: Stage, place: Place, count: Tally) -> Drawing:
+Notes = Mapping[str, Sequence[str]]
+"""What differs from another network, in words, by the path of a stage, an embedding, a block or the head."""
+
+
+def stage_panel(
+    frame: Frame, scale: Scale, path: str, stage: Stage, place: Place, count: Tally, name: str, notes: Notes
+) -> Drawing:
     """A stage: its map as a box, its embedding, its blocks, its costs."""
     left, room = frame.body
-    elements = [text(left, PAD + NAME, f"Stage {index + 1}", size=NAME, bold=True)]
     depth = f"{len(stage.blocks)} block{'' if len(stage.blocks) == 1 else 's'}"
-    elements.append(text(left + room, PAD + NAME, depth, size=PLAIN, fill=SOFT, anchor="end"))
-    opened = _embedding(left, PAD + NAME + 8, room, words.stage_steps(stage, place))
+    differs = f"{path}.blocks" in notes
+    elements = [
+        text(left, PAD + NAME, name, size=NAME, bold=True),
+        text(
+            left + room, PAD + NAME, f"≠ {depth}" if differs else depth,
+            size=PLAIN, fill=ALERT if differs else SOFT, bold=differs, anchor="end",
+        ),
+    ]  # fmt: skip
+    opened = _steps(left, PAD + NAME + 8, room, words.stage_steps(stage, place), notes.get(f"{path}.embedding", ()))
     elements += opened.elements
-    bottom = opened.height + 8
+    bottom, first = opened.height + 8, 0
     for block, run in itertools.groupby(stage.blocks):
-        drawn = block_card(left, bottom, room, block, place, len(list(run)))
+        many = len(list(run))
+        noted = _of_blocks(notes, path, range(first, first + many))
+        drawn = block_card(left, bottom, room, block, place, many, noted)
         elements += drawn.elements
-        bottom = drawn.height + 7
-    return _panel(frame, scale, elements, bottom, count, map_box(frame, scale, place))
+        bottom, first = drawn.height + 7, first + many
+    return _panel(frame, scale, elements, bottom, count, map_box(frame, scale, place, notes.get(path, ())))
 
 
-def head_panel(frame: Frame, scale: Scale, steps: Sequence[str], num_classes: int, count: Tally) -> Drawing:
+def _of_blocks(notes: Notes, path: str, run: range) -> list[str]:
+    """The notes of a run of blocks; what is not said of all of them with their numbers."""
+    at: dict[str, list[int]] = {}
+    for index in run:
+        for note in notes.get(f"{path}.blocks[{index}]", ()):
+            at.setdefault(note, []).append(index)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for note, indices in at.items():
+        together.setdefault(tuple(indices), []).append(note)
+    return [
+        ", ".join(said) + ("" if len(indices) == len(run) else f" ({_numbers(indices)})")
+        for indices, said in together.items()
+    ]
+
+
+def _numbers(at: Sequence[int]) -> str:
+    """As in "block 3" or "blocks 8 to 10"; of what has gaps, how many."""
+    if len(at) == 1:
+        return f"block {at[0] + 1}"
+    return f"blocks {at[0] + 1} to {at[-1] + 1}" if at[-1] - at[0] + 1 == len(at) else f"{len(at)} blocks"
+
+
+def head_panel(
+    frame: Frame, scale: Scale, steps: Sequence[str], num_classes: int, count: Tally, notes: Notes
+) -> Drawing:
     """The head: pooling, norm, classifier, costs."""
     left, room = frame.body
-    said = lines(left, PAD + NAME + 8, phrases(steps, PLAIN, room, joint=" → ", head="→ "), size=PLAIN)
+    said = _steps(left, PAD + NAME + 8, room, steps, notes.get("head", ()))
     elements = [text(left, PAD + NAME, "Head", size=NAME, bold=True), *said.elements]
     centre = frame.middle_of_map
     vector = [
         box(centre - 40, PAD + 4, 80, 9, fill="#e4e4e0", line=INK),
         stroke("".join(f"M{centre - 40 + step * 10:g} {PAD + 4:g}v9" for step in range(1, 8)), wide=0.6),
-        text(centre, PAD + 30, f"{num_classes:,} classes", size=PLAIN, bold=True, anchor="middle"),
     ]
-    return _panel(frame, scale, elements, said.height + 4, count, Drawing(PAD + 34, vector))
+    named = wrapped(f"{num_classes:,} class{'' if num_classes == 1 else 'es'}", PLAIN, frame.map_wide, bold=True)
+    y = PAD + 18
+    for line in named:
+        vector.append(text(centre, y + PLAIN, line, size=PLAIN, bold=True, anchor="middle"))
+        y += 16
+    return _panel(frame, scale, elements, said.height + 4, count, Drawing(y, vector))
 
 
 def _panel(frame: Frame, scale: Scale, elements: list[str], bottom: float, count: Tally, left: Drawing) -> Drawing:
@@ -104,11 +158,11 @@ def _panel(frame: Frame, scale: Scale, elements: list[str], bottom: float, count
     return Drawing(bottom, [card, *left.elements, *elements, *costs.elements])
 
 
-def map_box(frame: Frame, scale: Scale, place: Place) -> Drawing:
+def map_box(frame: Frame, scale: Scale, place: Place, notes: Sequence[str]) -> Drawing:
     """A map as a box: its face is side x side, its depth the width (both on a root scale)."""
-    largest = (frame.map_wide - 8) * 0.56
+    largest = (frame.map_wide - 24) * 0.57
     face = max(8.0, largest * (place.side / scale.side) ** 0.5)
-    deep = max(4.0, (frame.map_wide - 8) * 0.42 * (place.width / scale.width) ** 0.5)
+    deep = max(4.0, (frame.map_wide - 24) * 0.43 * (place.width / scale.width) ** 0.5)
     rise = deep * 0.3
     x, y = frame.middle_of_map - (face + deep) / 2, PAD + rise + 2
     front, top, right = "#ffffff", "#dbe9f4", "#b5d0e6"
@@ -137,70 +191,10 @@ def map_box(frame: Frame, scale: Scale, place: Place) -> Drawing:
     for line in [*more, f"{place.tokens:,} token{'' if place.tokens == 1 else 's'}"]:
         elements.append(text(frame.middle_of_map, bottom + SMALL, line, size=SMALL, fill=SOFT, anchor="middle"))
         bottom += 15
-    return Drawing(bottom, elements)
+    return noted(Drawing(bottom, elements), frame.margin + 4, 5, frame.map_wide - 2, notes)
 
 
-def _embedding(x: float, y: float, room: float, steps: Sequence[str]) -> Drawing:
+def _steps(x: float, y: float, room: float, steps: Sequence[str], notes: Sequence[str]) -> Drawing:
+    """Steps in the order of the data, with an arrow between them."""
     said = lines(x, y, phrases(steps, PLAIN, room, joint=" → ", head="→ "), size=PLAIN)
-    return Drawing(said.height, said.elements)
-
-
-def block_card(x: float, y: float, room: float, block: Block, place: Place, count: int) -> Drawing:
-    """Equal blocks in a row, once: how many, the mixer, the MLP, what both share. The height is where it ends."""
-    left, wide = x + BADGE, room - BADGE
-    second = bool(words.mlp_facts(block, place))
-    mixer_room = wide * 0.62 if second else wide
-    mixer = _cell(
-        left, y, mixer_room, mixer_sign(left + 9, y + 8, block.mixer.kind), mixer_name(block.mixer),
-        mixer_facts(block.mixer, place),
-    )  # fmt: skip
-    cells, bottom = mixer.elements, mixer.height
-    if second:
-        start = left + mixer_room
-        name, ratio = (
-            ("pointwise", 1.0) if block.layout == "conv_mixer" else (f"MLP ×{block.mlp_ratio:g}", block.mlp_ratio)
-        )
-        mlp = _cell(start, y, wide - mixer_room, mlp_sign(start + 9, y + 8, ratio), name, words.mlp_facts(block, place))
-        cells += mlp.elements
-        bottom = max(bottom, mlp.height)
-    shared = lines(left + 12, bottom + 2, phrases(words.block_facts(block), SMALL, wide - 20), size=SMALL, fill=SOFT)
-    bottom = shared.height + 6
-    behind = min(count, 3) - 1
-    elements = [
-        box(left + 3 * k, y + 3 * k, wide - 3 * behind, bottom - y, fill=PAPER, line=LINE, round_by=4)
-        for k in range(behind, 0, -1)
-    ]
-    elements += [
-        box(left, y, wide - 3 * behind, bottom - y, fill=PAPER, line="#8a8a8a", round_by=4),
-        box(left, y, 5, bottom - y, fill=colour(block.mixer.kind), line="#8a8a8a"),
-        text(left - 7, (y + bottom) / 2 + 5, f"×{count}", size=14, bold=True, anchor="end"),
-    ]
-    return Drawing(bottom + 3 * behind, [*elements, *cells, *shared.elements])
-
-
-def _cell(x: float, y: float, room: float, sign: list[str], name: str, facts: Sequence[str]) -> Drawing:
-    """A sign, a name beside it and facts below the name."""
-    start, inner = x + SIZE + 17, room - SIZE - 22
-    named = lines(start, y + 7, wrapped(name, NAME, inner, bold=True), size=NAME, bold=True)
-    told = lines(start, named.height, phrases(facts, SMALL, inner), size=SMALL)
-    return Drawing(max(told.height, y + SIZE + 10), [*sign, *named.elements, *told.elements])
-
-
-def cost_bars(x: float, y: float, wide: float, count: Tally, total: Tally) -> Drawing:
-    """Parameters and MACs as numbers, shares and bars of the whole."""
-    elements: list[str] = []
-    for name, part, whole, fill in (
-        ("params", count.params, total.params, "#4d4d4d"),
-        ("MACs", count.macs, total.macs, "#0072b2"),
-    ):
-        elements += [
-            text(x, y + SMALL, name, size=SMALL, fill=SOFT),
-            text(x + wide, y + SMALL, f"{words.amount(part)} · {words.share(part, whole)}", size=SMALL, anchor="end"),
-            box(x, y + 16, wide, 9, fill="#ffffff", line=LINE),
-            box(x, y + 16, max(0.5, wide * part / whole) if part else 0, 9, fill=fill),
-        ]
-        y += 34
-    if count.frozen:
-        elements.append(text(x, y + SMALL - 2, f"+ {words.amount(count.frozen)} frozen", size=SMALL, fill=SOFT))
-        y += 16
-    return Drawing(y - 6, elements)
+    return noted(said, x - 5, y - 2, room + 10, notes)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nas.architecture import Block, Embedding, Head, Normed, Stage
 from nas.diagram.mixer_words import ACTIVATIONS, square
 from nas.tally import Place
 
-NORMS = {"affine": "affine in place of a norm", "std_layer": "layer norm by deviation"}
+NORMS = {"affine": "affine scale and shift", "std_layer": "layer norm by deviation"}
+TERMS = {"kv": "K/V", "qkv": "Q/K/V", "q": "Q", "mlp": "MLP", "macs": "MACs", "params": "parameters", "eps": "epsilon"}
 
 
 def amount(value: float) -> str:
@@ -39,19 +42,17 @@ def mlp_facts(block: Block, place: Place) -> list[str]:
         return [ACTIVATIONS[block.activation], "no residual"]
     if not block.hidden(place.width):
         return []
-    return [f"hidden {block.hidden(place.width):,}", ACTIVATIONS[block.activation], *_no_bias(block)]
-
-
-def _no_bias(block: Block) -> list[str]:
-    return [] if block.mlp_bias else ["no bias"]
+    return [f"hidden {block.hidden(place.width):,}", ACTIVATIONS[block.activation]]
 
 
 def block_facts(block: Block) -> list[str]:
     """Norm and scales of a block."""
-    order = "after each" if block.layout == "conv_mixer" else "before each"
+    alone = block.layout == "pre_norm" and not block.mlp_ratio
+    order = "before it" if alone else "after each" if block.layout == "conv_mixer" else "before each"
     norm = [f"{said} {order}" for said in norms(block)] or ["no norm"]
     scales = {"layer scale": block.layer_scale, "residual scale": block.residual_scale}
-    return [*norm, *(f"{name} {value:g}" for name, value in scales.items() if value)]
+    bare = ["no MLP"] if alone else [] if block.mlp_bias else ["MLP without bias"]
+    return [*norm, *(f"{name} {value:g}" for name, value in scales.items() if value), *bare]
 
 
 def norms(spec: Normed) -> list[str]:
@@ -85,3 +86,24 @@ def head_steps(head: Head, num_classes: int) -> list[str]:
     hidden = [f"MLP ×{head.mlp_ratio:g} squared ReLU"] if head.mlp_ratio else []
     steps = [pool, *norms(head)] if head.norm_last else [*norms(head), pool]
     return [*steps, *hidden, f"linear to {num_classes:,}"]
+
+
+def field_words(path: str) -> str:
+    """A field as in "K/V kernel" for "mixer.kv_kernel"; blocks and stages themselves are counted."""
+    if path in {"stages", "blocks"}:
+        return f"number of {path}"
+    fields = path.removeprefix("mixer.").removeprefix("costs.").replace("_", " ").replace(".", " ")
+    if fields.startswith("head ") and "width" not in fields:
+        fields = fields.replace("head ", "head: ", 1)
+    return " ".join(TERMS.get(word, word) for word in fields.split())
+
+
+def value_words(value: Any) -> str:
+    """A number, word or flag of a difference as people write it; a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
