@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from dashboards.drawings import Drawings
 from dashboards.guard import Start, Wsgi, guarded
+from dashboards.importances import Importances
 from dashboards.trial_list import TrialList
 from nas.errors import InputError
 from nas.store.database import DEFAULT, optuna_storage
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SPOKEN = "0.21."  # the versions of Optuna Dashboard whose pages our trial list is written for
 STUDY = re.compile(r"/api/studies/(\d{1,18})/?")
+IMPORTANCES = re.compile(r"/api/studies/(\d{1,18})/param_importances/?")
 SMALL = 1000  # bytes that are not worth compressing
 QUICK = 1  # level of gzip: a long list is packed in a fraction of a second, to a twentieth
 
@@ -51,19 +53,20 @@ def application(url: str, hosts: Iterable[str]) -> Wsgi:
 
 
 def _with_ours(stock: Wsgi, trials: TrialList, drawings: Drawings) -> Wsgi:
-    """Trial lists of studies of ours and drawings; all else is stock's."""
+    """Trial lists of studies of ours, drawings, and importances from memory; all else is stock's."""
+    importances = Importances(stock, trials)
 
     def answer(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         packs = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
         head = environ["REQUEST_METHOD"] == "HEAD"
 
-        def say(kind: str, body: bytes, *, cache: str) -> Iterable[bytes]:
+        def say(kind: str, body: bytes, *, cache: str, status: str = "200 OK") -> Iterable[bytes]:
             headers = [("Content-Type", kind), ("Cache-Control", cache), ("Vary", "Accept-Encoding")]
             if packs and len(body) > SMALL:
                 body = gzip.compress(body, QUICK, mtime=0)
                 headers.append(("Content-Encoding", "gzip"))
-            start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
+            start_response(status, [*headers, ("Content-Length", str(len(body)))])
             return [] if head else [body]
 
         if path.startswith("/nas/"):
@@ -72,6 +75,10 @@ def _with_ours(stock: Wsgi, trials: TrialList, drawings: Drawings) -> Wsgi:
                 start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
                 return [b"there is no such picture\n"]
             return say(*drawn, cache="private, max-age=60")
+        match = IMPORTANCES.fullmatch(path)
+        found = importances.answer(int(match[1]), environ) if match else None
+        if found is not None:
+            return say("application/json", found[1], cache="no-store", status=found[0])
         match = STUDY.fullmatch(path)
         after = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1]
         if match and re.fullmatch(r"\d{1,18}", after):

@@ -111,19 +111,35 @@ class TrialList:
 
         Raises: StoreError when the database cannot be read.
         """
-        with self._lock:
-            study = self._studies.setdefault(study_id, _Study())
+        study = self._study(study_id)
         with study.lock:
-            look = self._reader.look(study_id, study.known(), drawn=DRAWN)
-            if look is not None and study.notes != (notes := _beside(look.header)):
-                study.forget()
-                study.notes = notes
-                look = look if look.whole else self._reader.look(study_id, Known(), drawn=DRAWN)
-            if look is None:
-                study.forget()
+            header = self._renew(study, study_id)
+            return None if header is None else self._words(study, header, after)
+
+    def stamp(self, study_id: int) -> object:
+        """What changes when a trial completes; None for a study that is not ours. Raises: StoreError."""
+        study = self._study(study_id)
+        with study.lock:
+            if self._renew(study, study_id) is None:
                 return None
-            study.take(look, [self._tell(row, look.header) for row in look.rows])
-            return self._words(study, look.header, after)
+            return study.known().ends[:1], sum(told.point.complete for told in study.told)
+
+    def _study(self, study_id: int) -> _Study:
+        with self._lock:
+            return self._studies.setdefault(study_id, _Study())
+
+    def _renew(self, study: _Study, study_id: int) -> Header | None:
+        """Read what is new; the study's header, or None for a study that is not ours."""
+        look = self._reader.look(study_id, study.known(), drawn=DRAWN)
+        if look is not None and study.notes != (notes := _beside(look.header)):
+            study.forget()
+            study.notes = notes
+            look = look if look.whole else self._reader.look(study_id, Known(), drawn=DRAWN)
+        if look is None:
+            study.forget()
+            return None
+        study.take(look, [self._tell(row, look.header) for row in look.rows])
+        return look.header
 
     def _words(self, study: _Study, header: Header, after: int) -> str:
         trials = sorted((*study.told, *study.open), key=lambda each: each.number)

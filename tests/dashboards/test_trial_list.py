@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 
 import optuna
 import pytest
@@ -272,3 +273,31 @@ def test_a_table_that_is_gone_is_one_line_with_503(tmp_path, space, table):
     assert headers["Content-Type"] == "application/json"
     assert body.count(b"\n") == 1
     assert f"no such table: {table}".encode() in body
+
+
+def test_importances_are_stocks_and_asked_for_once_until_a_trial_completes(tmp_path, space, monkeypatch):
+    import optuna_dashboard
+
+    url = f"sqlite:///{tmp_path}/nas.db"
+    made(url, tmp_path, space, evaluate=share, trials=6)
+    theirs, asked = stock(url), []
+    path = "/api/studies/1/param_importances"
+
+    def counted(environ, start_response):
+        asked.append(environ["PATH_INFO"])
+        return theirs(environ, start_response)
+
+    monkeypatch.setattr(optuna_dashboard, "wsgi", lambda storage: counted)
+    app = ours(url)
+    first = [ask(app, path)[2] for _ in range(3)]
+    made(url, tmp_path, space, evaluate=share, trials=8)
+    ask(app, path)
+
+    assert asked == [path, path]
+    assert len(set(first)) == 1
+    assert {row["name"] for row in json.loads(first[0])["param_importances"][0]} == {
+        "layer0",
+        "layer1",
+        "layer2",
+        "depth",
+    }
