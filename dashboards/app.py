@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
+import logging
+import re
+import shlex
 import socket
+import warnings
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from typing import Any
+from urllib.parse import parse_qs
 
+from dashboards.drawings import Drawings
+from dashboards.guard import Start, Wsgi, guarded
+from dashboards.importances import Importances
+from dashboards.trial_list import TrialList
 from nas.errors import InputError
-from nas.store.database import connect, optuna_storage
-from nas.store.trouble import redact
+from nas.store.database import DEFAULT, optuna_storage
+from nas.store.listing import Reader
+from nas.store.trouble import redact, translated
 
-Start = Callable[..., Any]
-Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]
+log = logging.getLogger(__name__)
 
-HEADERS = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer")]
+SPOKEN = "0.21."  # the versions of Optuna Dashboard whose pages our trial list is written for
+STUDY = re.compile(r"/api/studies/(\d{1,18})/?")
+IMPORTANCES = re.compile(r"/api/studies/(\d{1,18})/param_importances/?")
+SMALL = 1000  # bytes that are not worth compressing
+QUICK = 1  # level of gzip: a long list is packed in a fraction of a second, to a twentieth
 
 
 def application(url: str, hosts: Iterable[str]) -> Wsgi:
@@ -22,38 +37,64 @@ def application(url: str, hosts: Iterable[str]) -> Wsgi:
 
     Raises: InputError when there is no such database, StoreError when it cannot be used.
     """
-    connect(url, create=False, reading=True).dispose()
+    reader = Reader(url)
     import optuna_dashboard
 
-    return guarded(optuna_dashboard.wsgi(optuna_storage(url)), hosts)
+    logging.getLogger("optuna_dashboard").setLevel(logging.CRITICAL)  # its tracebacks; what failed is said by the guard
+    with translated(url):
+        stock = optuna_dashboard.wsgi(optuna_storage(url))
+    found = version("optuna-dashboard")
+    if not found.startswith(SPOKEN):
+        log.warning("optuna-dashboard %s is not %sx: its own trial list is shown, without our notes", found, SPOKEN)
+        return guarded(stock, hosts, reader.check)
+    drawings = Drawings(reader)
+    where = "" if url == DEFAULT or redact(url) != url else f" --storage {shlex.quote(url)}"
+    return guarded(_with_ours(stock, TrialList(reader, drawings, where), drawings), hosts, reader.check)
 
 
-def guarded(inner: Wsgi, hosts: Iterable[str]) -> Wsgi:
-    """Only GET and HEAD, only under a known host name: a page elsewhere can neither change a study nor read one."""
-    known = frozenset(hosts)
+def _with_ours(stock: Wsgi, trials: TrialList, drawings: Drawings) -> Wsgi:
+    """Trial lists of studies of ours, drawings, and importances from memory; all else is stock's."""
+    importances = Importances(stock, trials)
 
     def answer(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST", "").lower()
-        if host not in known:
-            start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [b"this host name is not served\n"]
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            start_response("405 Method Not Allowed", [("Content-Type", "text/plain"), ("Allow", "GET, HEAD")])
-            return [b"this dashboard is for looking only\n"]
+        path = environ.get("PATH_INFO", "")
+        packs = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+        head = environ["REQUEST_METHOD"] == "HEAD"
 
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            kept = [(name, value) for name, value in headers if not name.lower().startswith("access-control-")]
-            return start_response(status, [*kept, *HEADERS], *rest)
+        def say(kind: str, body: bytes, *, cache: str, status: str = "200 OK") -> Iterable[bytes]:
+            headers = [("Content-Type", kind), ("Cache-Control", cache), ("Vary", "Accept-Encoding")]
+            if packs and len(body) > SMALL:
+                body = gzip.compress(body, QUICK, mtime=0)
+                headers.append(("Content-Encoding", "gzip"))
+            start_response(status, [*headers, ("Content-Length", str(len(body)))])
+            return [] if head else [body]
 
-        return inner(environ, start)
+        if path.startswith("/nas/"):
+            drawn = drawings.answer(path)
+            if drawn is None:
+                start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+                return [b"there is no such picture\n"]
+            return say(*drawn, cache="private, max-age=60")
+        match = IMPORTANCES.fullmatch(path)
+        found = importances.answer(int(match[1]), environ) if match else None
+        if found is not None:
+            return say("application/json", found[1], cache="no-store", status=found[0])
+        match = STUDY.fullmatch(path)
+        after = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1]
+        if match and re.fullmatch(r"\d{1,18}", after):
+            listed = trials.answer(int(match[1]), int(after))
+            if listed is not None:
+                return say("application/json", listed.encode(), cache="no-store")
+        return stock(environ, start_response)
 
     return answer
 
 
 def serve(url: str, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until interrupted. Raises: InputError for an address that cannot be listened on."""
+    """Serve until interrupted. Raises: InputError for an address that cannot be listened on, StoreError."""
     from waitress import create_server
 
+    warnings.filterwarnings("ignore", module="optuna")  # of importances of few trials, at every look
     names = {host, *_own_names()} if _is_public(host) else {host, "localhost", "127.0.0.1", "[::1]"}
     hosts = {name for base in names for name in (base, f"{base}:{port}")}
     app = application(url, hosts)

@@ -1,0 +1,50 @@
+"""The command that goes on with a study, from its settings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+RECIPE = {  # where it is not as usual
+    "subset": ("--subset", 1.0),
+    "batch_size": ("--batch-size", 0),
+    "lr": ("--lr", 0.004),
+    "augment": ("--augment", "auto"),
+}
+RUNGS = {
+    "factor": ("--factor", 3),
+    "brackets": ("--brackets", 1),
+    "rung_subset": ("--rung-subset", 1.0),
+}
+
+
+def command(study: str, settings: Mapping[str, Any], where: str) -> str:
+    """For a shell, an option a line; for a study made from Python, the call in words."""
+    source = settings.get("source")
+    if not isinstance(source, Mapping) and "space" not in settings:
+        return f"nas.search(...)  # as it was made, with study={study!r} and trials=N"
+    low, high = settings.get("epochs", (1, 1))
+    options = [("--study", study), ("--space", settings.get("space"))]
+    if isinstance(source, Mapping):
+        options += [("--data", source.get("data")), ("--resolution", source.get("resolution"))]
+    if settings.get("evaluate") not in (None, "train and validate"):
+        options += [("--evaluate", settings["evaluate"]), ("--costs", settings.get("costs"))]
+    options += [("--objective", each) for each in settings.get("objectives", ())]
+    options += [("--limit", each) for each in settings.get("limits", ())]
+    options.append(("--epochs", f"{low}:{high}" if low != high else high))
+    for said, names in ((settings.get("recipe"), RECIPE), (settings.get("rungs"), RUNGS)):
+        for name, (option, usual) in names.items():
+            if isinstance(said, Mapping) and said.get(name, usual) != usual:
+                options.append((option, said[name]))
+    options.append(("--rung-resolution", _first_side(settings)))
+    told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
+    return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
+
+
+def _first_side(settings: Mapping[str, Any]) -> int | None:
+    """Pixels of the first rung where it has smaller images; the settings hold them as a share of the full side."""
+    scale = (settings.get("rungs") or {}).get("rung_scale", 1.0)
+    side = re.search(r"(\d+) px\)$", str(settings.get("data", "")))
+    return round(scale * int(side[1])) if scale < 1 and side else None
