@@ -22,6 +22,7 @@ from nas.standalone.frame import (
 from nas.standalone.fresh import run, run_all
 from nas.standalone.network import model_class
 from nas.standalone.recording import record
+from nas.standalone.specialise import Specialiser, used_by_others
 
 
 def source(
@@ -40,10 +41,12 @@ def source(
     With `mean` and `std` of every channel (of values from 0 to 1) it has `preprocess` for uint8 BHWC images.
     Raises: ExportError naming the token mixer whose module cannot be written into a file of its own.
     """
-    definitions = Definitions(NAMES)
+    calls = record(architecture, in_channels, num_classes)
+    specialiser = Specialiser(calls, used_by_others(calls.model))
+    definitions = Definitions(NAMES, specialiser.rewrite)
     for each in NEEDED:
         definitions.bring(each, "")
-    spelling = Spelling(record(architecture, in_channels, num_classes), definitions)
+    spelling = Spelling(calls, specialiser, definitions)
     model = model_class(spelling)
     images = bool(mean and std)
     constants = class_lines(classes)

@@ -6,7 +6,8 @@ import ast
 import dataclasses
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 from typing import Any
 
 from nas.errors import ExportError
@@ -32,15 +33,20 @@ class Module:
     lines: tuple[str, ...]
     bound: dict[str, ast.stmt | Import]
 
+    @classmethod
+    def of(cls, name: str) -> Module:
+        """A module that is imported. Raises: OSError, TypeError, KeyError when it has no source to read."""
+        text = inspect.getsource(sys.modules[name])
+        return _parsed(name, text)
+
     def text(self, node: ast.stmt) -> str:
         """The source of a statement of its top level, decorators included."""
         first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
         return "\n".join(self.lines[first - 1 : node.end_lineno])
 
 
-def parsed(name: str) -> Module:
-    """A module that is imported. Raises: OSError, TypeError, KeyError when it has no source to read."""
-    text = inspect.getsource(sys.modules[name])
+@lru_cache(maxsize=64)
+def _parsed(name: str, text: str) -> Module:
     bound: dict[str, ast.stmt | Import] = {}
     for node in _top(ast.parse(text).body):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -73,15 +79,27 @@ def imports(node: ast.Import | ast.ImportFrom, of: str) -> Iterator[Import]:
             yield Import(f"{package}{node.module or ''}".rstrip("."), alias.name, alias.asname or alias.name)
 
 
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """A class or function as the file has it: its tree, its text, and the parameters that it has lost."""
+
+    node: ast.stmt
+    text: str
+    dropped: frozenset[str] = frozenset()
+
+
+Rewrite = Callable[[ast.ClassDef | ast.FunctionDef, Module], Definition]
+
+
 class Definitions:
     """What a stand-alone file defines and imports, grown class by class; what is needed comes first."""
 
-    def __init__(self, taken: set[str]) -> None:
-        """`taken` are names that the rest of the file defines."""
+    def __init__(self, taken: Collection[str], rewrite: Rewrite | None = None) -> None:
+        """`taken` are names that the rest of the file defines; `rewrite` gives what a definition becomes."""
+        self.rewrite = rewrite
         self.texts: dict[str, str] = {}
         self.imports: dict[str, Import] = {}
         self._origin: dict[str, str] = dict.fromkeys(taken, "")
-        self._modules: dict[str, Module] = {}
 
     def add(self, made: Any, mixer: str) -> None:
         """Add a class or function that is no part of torch, with all it needs.
@@ -92,20 +110,27 @@ class Definitions:
             raise _apart(mixer, f"{made.__qualname__} is no class of the top level of its module")
         self.need(made.__name__, made.__module__, mixer)
 
+    def ours(self) -> set[str]:
+        """The names that are defined in `nas.layers`."""
+        return {name for name, origin in self._origin.items() if origin.startswith(OURS)}
+
     def need(self, name: str, module: str, mixer: str) -> None:
         """Add what the top level of `module` binds `name` to."""
         try:
-            home = self._modules.get(module) or self._modules.setdefault(module, parsed(module))
+            home = Module.of(module)
         except (OSError, TypeError, KeyError, SyntaxError) as error:
             raise _apart(mixer, f"the source of {module} cannot be read") from error
         node = home.bound.get(name)
         if isinstance(node, Import):
             self.bring(node, mixer)
         elif node is not None and self._new(name, module, mixer):
-            self._add_names(node, home, mixer)
-            self.texts[name] = home.text(node)
+            definition = Definition(node, home.text(node))
+            if self.rewrite and isinstance(node, ast.ClassDef | ast.FunctionDef):
+                definition = self.rewrite(node, home)
+            self._add_names(definition.node, home, mixer)
+            self.texts[name] = definition.text
 
-    def _add_names(self, node: ast.AST, home: Module, mixer: str) -> None:
+    def _add_names(self, node: ast.stmt, home: Module, mixer: str) -> None:
         for each in ast.walk(node):
             if isinstance(each, ast.Name) and each.id in home.bound:
                 self.need(each.id, home.name, mixer)

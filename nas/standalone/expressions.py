@@ -12,29 +12,31 @@ from torch import nn
 from nas.errors import ExportError
 from nas.standalone.definitions import Definitions, Import
 from nas.standalone.recording import Calls
+from nas.standalone.specialise import Specialiser
 
 
 class Spelling:
     """Writes modules as calls, and collects what the calls are of."""
 
-    def __init__(self, calls: Calls, definitions: Definitions) -> None:
-        self.calls, self.definitions = calls, definitions
+    def __init__(self, calls: Calls, specialiser: Specialiser, definitions: Definitions) -> None:
+        self.calls, self.specialiser, self.definitions = calls, specialiser, definitions
         self.mixer = ""  # that is being written, for messages
 
     def module(self, module: nn.Module) -> ast.Call:
-        """`Class(arguments)`: those without a default by position, the others by name."""
-        arguments = self.calls.of(module)
+        """`Class(arguments)`: those without a default by position, the others by name; defaults are left out."""
         parts: list[ast.expr] = []
         words: list[ast.keyword] = []
-        for name, parameter in inspect.signature(type(module).__init__).parameters.items():
-            if name not in arguments:
+        dropped = self.specialiser.dropped(type(module))
+        parameters = inspect.signature(type(module).__init__).parameters
+        for name, value in self.calls.of(module).items():
+            kind, default = parameters[name].kind, parameters[name].default
+            if name in dropped or (type(value) is type(default) and value == default):
                 continue
-            value, kind = arguments[name], parameter.kind
-            if kind is parameter.VAR_POSITIONAL:
+            if kind is inspect.Parameter.VAR_POSITIONAL:
                 parts += [self.value(each) for each in value]
-            elif kind is parameter.VAR_KEYWORD:
+            elif kind is inspect.Parameter.VAR_KEYWORD:
                 words += [ast.keyword(word, self.value(each)) for word, each in value.items()]
-            elif kind is not parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            elif kind is not inspect.Parameter.KEYWORD_ONLY and default is inspect.Parameter.empty:
                 parts.append(self.value(value))
             else:
                 words.append(ast.keyword(name, self.value(value)))

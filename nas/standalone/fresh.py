@@ -41,7 +41,7 @@ for index, (folder, images, logits) in enumerate(job["runs"]):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with torch.inference_mode():
-        out = module.load()(module.read(Path(images))["images"]).float().contiguous()
+        out = module.load()(module.read(Path(images))["images"].clone()).float().contiguous()
     header = {"logits": {"dtype": "F32", "shape": list(out.shape), "data_offsets": [0, out.numel() * 4]}}
     head = json.dumps(header).encode()
     numbers = ctypes.string_at(out.data_ptr(), out.numel() * 4)

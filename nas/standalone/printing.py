@@ -13,6 +13,8 @@ INDENT = " " * 4
 def line(node: ast.AST) -> str:
     """A node on one line."""
     text = ast.unparse(node)
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and text.endswith(")"):
+        text = f"{ast.unparse(node.targets[0])} = {ast.unparse(node.value)[1:-1]}"
     return _double_quoted(text) if "'" in text else text
 
 
@@ -45,6 +47,30 @@ def expression(node: ast.expr, indent: str, *, before: str = "", after: str = ""
     return [f"{indent}{before}{opening}", *lines, f"{indent}{closing}{after}"]
 
 
+def function_header(node: ast.FunctionDef, indent: str) -> list[str]:
+    """The lines of `def name(parameters) -> result:`."""
+    args = node.args
+    plain = [None] * (len(args.args) - len(args.defaults))
+    parts = [_parameter(each, default) for each, default in zip(args.args, [*plain, *args.defaults], strict=True)]
+    if args.kwonlyargs:
+        parts.append("*")
+        parts += [_parameter(each, default) for each, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    opening, inner = f"{indent}def {node.name}(", indent + INDENT
+    closing = f") -> {line(node.returns)}:" if node.returns else "):"
+    together = ", ".join(parts)
+    if len(opening + together + closing) <= COLUMNS:
+        return [opening + together + closing]
+    fits = len(inner + together) <= COLUMNS
+    return [opening, *([inner + together] if fits else [f"{inner}{part}," for part in parts]), indent + closing]
+
+
+def _parameter(node: ast.arg, default: ast.expr | None) -> str:
+    text = f"{node.arg}: {line(node.annotation)}" if node.annotation else node.arg
+    if default is None:
+        return text
+    return f"{text} = {line(default)}" if node.annotation else f"{text}={line(default)}"
+
+
 def _brackets(node: ast.expr) -> tuple[str, str, list[tuple[str, ast.expr]]] | None:
     """What opens and closes a bracketed expression, and its parts with what stands before each."""
     if isinstance(node, ast.Call):
@@ -53,6 +79,9 @@ def _brackets(node: ast.expr) -> tuple[str, str, list[tuple[str, ast.expr]]] | N
     if isinstance(node, ast.Tuple | ast.List):
         opening, closing = ("(", ")") if isinstance(node, ast.Tuple) else ("[", "]")
         return opening, closing, [("", part) for part in node.elts]
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return "{", "}", [(f"{line(key)}: " if key else "**", value) for key, value in pairs]
     return None
 
 
