@@ -57,14 +57,14 @@ class Folding(ast.NodeTransformer):
             return None
         return truths.pop() if len(truths) == 1 else None
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # noqa: N802 - the name is the visitor's
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         truth = self.truth(node.test)
         if truth is None:
             return self.generic_visit(node)
         chosen: ast.AST = self.visit(node.body if truth else node.orelse)
         return chosen
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         truth = self.truth(node.test)
         if truth is None:
             return self.generic_visit(node)
@@ -74,10 +74,10 @@ class Folding(ast.NodeTransformer):
             kept += made if isinstance(made, list) else [made]
         return kept
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         return self._switch(node)
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         return self._switch(self.generic_visit(node))
 
     def _switch(self, node: Any) -> ast.AST:
@@ -88,7 +88,7 @@ class Folding(ast.NodeTransformer):
         plain = first is None or isinstance(first, bool | str) or (isinstance(first, int | float) and not first)
         return ast.Constant(first) if plain and all(value == first for value in values) else node
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """A slice from zero starts at the start; a slice of everything is the thing itself."""
         self.generic_visit(node)
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
@@ -98,7 +98,7 @@ class Folding(ast.NodeTransformer):
         whole = all(isinstance(part, ast.Slice) and not (part.lower or part.upper or part.step) for part in parts)
         return node.value if whole else node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if len(node.args) == 1 and self._identity(node.func):
             return node.args[0]

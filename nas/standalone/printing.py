@@ -13,9 +13,15 @@ INDENT = " " * 4
 def line(node: ast.AST) -> str:
     """A node on one line."""
     text = ast.unparse(node)
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and text.endswith(")"):
-        text = f"{ast.unparse(node.targets[0])} = {ast.unparse(node.value)[1:-1]}"
+    if isinstance(node, ast.Assign):
+        text = " = ".join(_bare(each) for each in (*node.targets, node.value))
     return _double_quoted(text) if "'" in text else text
+
+
+def _bare(node: ast.expr) -> str:
+    """A tuple without its parentheses."""
+    text = ast.unparse(node)
+    return text[1:-1] if isinstance(node, ast.Tuple) and len(node.elts) > 1 and text[0] == "(" else text
 
 
 def statement(node: ast.stmt, indent: str = "", *, tail: str = "") -> list[str]:

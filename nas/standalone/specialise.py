@@ -1,4 +1,4 @@
-"""The classes of `nas.layers` as one network needs them: nothing it has no use for, and no parameter that never varies."""
+"""The classes of `nas.layers` as one network needs them: without what it has no use for."""
 
 from __future__ import annotations
 
@@ -182,11 +182,11 @@ def _path(made: Any) -> str:
 
 
 def _options(node: ast.FunctionDef) -> dict[str, ast.expr]:
-    """word -> class of a function that is a dictionary from words to classes and a call of one of them."""
+    """Word -> class of a function that is a dictionary from words to classes and a call of one of them."""
     for each in node.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.value, ast.Dict):
             pairs = zip(each.value.keys, each.value.values, strict=True)
-            found = {key.value: value for key, value in pairs if isinstance(key, ast.Constant)}
+            found = {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
             return {} if any(isinstance(value, ast.Lambda) for value in found.values()) else found
     return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 Body = list[ast.stmt]
 
@@ -16,7 +17,7 @@ def tidy(body: Body) -> Body:
     return body
 
 
-def loads(nodes: list[ast.stmt] | list[ast.AST], name: str) -> int:
+def loads(nodes: Sequence[ast.AST], name: str) -> int:
     """How often a local name, or with a dot an attribute of self, is read."""
     found = 0
     for node in (each for top in nodes for each in ast.walk(top)):
@@ -57,7 +58,7 @@ def _splice_starred(body: Body) -> Body:
     for index, node in enumerate(body):
         found = _assigned(node)
         if found and isinstance(found[1], ast.List | ast.Tuple) and loads(body, found[0]) == 1:
-            splicer = _Splicer(*found)
+            splicer = _Splicer(found[0], found[1].elts)
             for later in body[index + 1 :]:
                 splicer.visit(later)
             if splicer.done:
@@ -67,10 +68,10 @@ def _splice_starred(body: Body) -> Body:
 
 
 class _Splicer(ast.NodeTransformer):
-    def __init__(self, name: str, value: ast.List | ast.Tuple) -> None:
-        self.name, self.parts, self.done = name, value.elts, False
+    def __init__(self, name: str, parts: list[ast.expr]) -> None:
+        self.name, self.parts, self.done = name, parts, False
 
-    def _parts(self, parts: list[ast.expr]) -> list[ast.expr]:
+    def _spliced(self, parts: list[ast.expr]) -> list[ast.expr]:
         made: list[ast.expr] = []
         for part in parts:
             if isinstance(part, ast.Starred) and isinstance(part.value, ast.Name) and part.value.id == self.name:
@@ -80,12 +81,12 @@ class _Splicer(ast.NodeTransformer):
                 made.append(part)
         return made
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - the name is the visitor's
-        node.args = self._parts(node.args)
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        node.args = self._spliced(node.args)
         return self.generic_visit(node)
 
-    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:  # noqa: N802
-        node.elts = self._parts(node.elts)
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        node.elts = self._spliced(node.elts)
         return self.generic_visit(node)
 
 
@@ -120,7 +121,7 @@ class _Renamer(ast.NodeTransformer):
     def __init__(self, name: str, new: str) -> None:
         self.name, self.new = name, new
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id == self.name and isinstance(node.ctx, ast.Load):
             node.id = self.new
         return node
