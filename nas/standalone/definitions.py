@@ -123,7 +123,9 @@ class Definitions:
         node = home.bound.get(name)
         if isinstance(node, Import):
             self.bring(node, mixer)
-        elif node is not None and self._new(name, module, mixer):
+        elif node is None:
+            raise _apart(mixer, f"{name} is not in the source of {module}")
+        elif self._new(name, module, mixer):
             definition = Definition(node, home.text(node))
             if self.rewrite and isinstance(node, ast.ClassDef | ast.FunctionDef):
                 definition = self.rewrite(node, home)

@@ -14,7 +14,6 @@ from nas.standalone.definitions import Definitions, Import
 from nas.standalone.recording import Calls
 from nas.standalone.specialise import Specialiser
 
-
 Kind = inspect.Parameter
 
 

@@ -122,7 +122,11 @@ def class_lines(classes: Sequence[str]) -> list[str]:
     text = json.dumps(names, ensure_ascii=True)
     if len(line := f"CLASSES = {text}") <= 120:
         return [line]
-    wrapped = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
+    wrapped = [""]
+    for part in json.dumps(names, ensure_ascii=True, separators=(",\n", "")).split("\n"):
+        if wrapped[-1] and len(wrapped[-1]) + 1 + len(part) > 120:
+            wrapped.append("")
+        wrapped[-1] += f" {part}" if wrapped[-1] else part
     if len(wrapped) > CLASS_LINES or '"""' in text:
         return []
     return ['CLASSES = json.loads(r"""', *wrapped, '""")']
