@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -81,11 +81,18 @@ def imports(node: ast.Import | ast.ImportFrom, of: str) -> Iterator[Import]:
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """A class or function as the file has it: its tree, its text, and the parameters that it has lost."""
+    """A class or function as the file has it.
+
+    Attributes:
+        node, text: its tree and its text.
+        dropped: the parameters that it has lost.
+        homes: the module of names that it has from elsewhere than its own.
+    """
 
     node: ast.stmt
     text: str
     dropped: frozenset[str] = frozenset()
+    homes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 Rewrite = Callable[[ast.ClassDef | ast.FunctionDef, Module], Definition]
@@ -129,13 +136,13 @@ class Definitions:
             definition = Definition(node, home.text(node))
             if self.rewrite and isinstance(node, ast.ClassDef | ast.FunctionDef):
                 definition = self.rewrite(node, home)
-            self._add_names(definition.node, home, mixer)
+            self._add_names(definition, home, mixer)
             self.texts[name] = definition.text
 
-    def _add_names(self, node: ast.stmt, home: Module, mixer: str) -> None:
-        for each in ast.walk(node):
-            if isinstance(each, ast.Name) and each.id in home.bound:
-                self.need(each.id, home.name, mixer)
+    def _add_names(self, definition: Definition, home: Module, mixer: str) -> None:
+        for each in ast.walk(definition.node):
+            if isinstance(each, ast.Name) and (each.id in home.bound or each.id in definition.homes):
+                self.need(each.id, home.name if each.id in home.bound else definition.homes[each.id], mixer)
             elif isinstance(each, ast.Import | ast.ImportFrom):
                 for inner in imports(each, home.name):
                     if inner.module.partition(".")[0] not in ALLOWED:

@@ -15,7 +15,18 @@ def line(node: ast.AST) -> str:
     text = ast.unparse(node)
     if isinstance(node, ast.Assign):
         text = " = ".join(_bare(each) for each in (*node.targets, node.value))
+    for each in ast.walk(node):
+        if isinstance(each, ast.Slice):
+            text = text.replace(ast.unparse(each), _spaced(each))
     return _double_quoted(text) if "'" in text else text
+
+
+def _spaced(node: ast.Slice) -> str:
+    """A slice with blanks round its colon where a bound is more than a name or a number."""
+    bounds = [ast.unparse(each) if each else "" for each in (node.lower, node.upper)]
+    if node.step or all(bound.isalnum() for bound in bounds if bound):
+        return ast.unparse(node)
+    return f"{bounds[0]} : {bounds[1]}".strip()
 
 
 def _bare(node: ast.expr) -> str:
@@ -48,7 +59,8 @@ def expression(node: ast.expr, indent: str, *, before: str = "", after: str = ""
     opening, closing, parts = brackets
     inner, body = indent + INDENT, ", ".join(head + line(part) for head, part in parts)
     lines = [inner + body]
-    if len(inner + body) > COLUMNS:
+    display = not isinstance(node, ast.Call) and len(parts) > 1  # which opens item by item, unlike arguments
+    if display or len(inner + body) > COLUMNS:
         lines = [text for head, part in parts for text in expression(part, inner, before=head, after=",")]
     return [f"{indent}{before}{opening}", *lines, f"{indent}{closing}{after}"]
 

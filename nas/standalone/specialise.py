@@ -32,7 +32,10 @@ class Specialiser:
         for module in calls.model.modules():
             self.instances[_path(type(module))].append(module)
         self.words: dict[str, set[str]] = defaultdict(set)  # asked of a function that chooses by a word
+        self.homes: dict[str, str] = {}  # of the classes that it chooses from
         self._done: dict[str, Definition] = {}
+        for made in {type(module) for module in calls.model.modules()}:
+            self.dropped(made)  # all of them once, so that all words have been asked for
 
     def dropped(self, made: Any) -> Collection[str]:
         """The parameters that a class has lost."""
@@ -61,6 +64,9 @@ class Specialiser:
             return {}
         node = Module.of(module).bound.get(name)
         options = _options(node) if isinstance(node, ast.FunctionDef) else {}
+        for each in (part for option in options.values() for part in ast.walk(option)):
+            if isinstance(each, ast.Name):
+                self.homes[each.id] = module
         if options and len(set(words)) > 1:
             self.words[_path(made)] |= set(words)
         return options
@@ -98,7 +104,7 @@ class _Class:
         dropped = self._forget_parameters(methods.get("__init__"))
         if ast.dump(self.node) == ast.dump(self.before):
             return Definition(self.before, self.home.text(self.before))
-        return Definition(self.node, self._text(), dropped)
+        return Definition(self.node, self._text(), dropped, self.owner.homes)
 
     def _fold(self, method: ast.FunctionDef) -> None:
         given: list[Mapping[str, Any]] = [{} for _ in self.instances]
@@ -161,9 +167,8 @@ class _Class:
     def _body(self, body: list[ast.stmt], indent: str) -> list[str]:
         lines: list[str] = []
         for each in body:
-            origin = self.origin.get(id(each))
-            if isinstance(origin, ast.stmt) and origin.col_offset == len(indent) and ast.dump(origin) == ast.dump(each):
-                lines += self.home.text(origin).splitlines()
+            if written := self._as_written(each, indent):
+                lines += written
             elif isinstance(each, ast.If):
                 lines += [f"{indent}if {ast.unparse(each.test)}:", *self._body(each.body, indent + INDENT)]
                 if each.orelse:
@@ -171,6 +176,16 @@ class _Class:
             else:
                 lines += statement(each, indent)
         return lines
+
+    def _as_written(self, node: ast.stmt, indent: str) -> list[str]:
+        """The source of a statement that is what it was, unless it has to be laid out anew."""
+        origin = self.origin.get(id(node))
+        if not isinstance(origin, ast.stmt) or ast.dump(origin) != ast.dump(node):
+            return []
+        lines = self.home.text(origin).splitlines()
+        if len(lines) == 1:
+            return [indent + lines[0].strip()]
+        return lines if origin.col_offset == len(indent) else []
 
 
 def _stored(node: ast.Name | ast.Attribute) -> bool:
