@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.architecture import Architecture
+from nas.errors import ExportError
 from nas.standalone.definitions import Definitions
 from nas.standalone.expressions import Spelling
 from nas.standalone.frame import (
@@ -16,6 +17,7 @@ from nas.standalone.frame import (
     PREPROCESS,
     READER,
     class_lines,
+    constant,
     docstring,
     import_lines,
 )
@@ -42,7 +44,10 @@ def source(
     Raises: ExportError naming the token mixer whose module cannot be written into a file of its own.
     """
     calls = record(architecture, in_channels, num_classes)
-    specialiser = Specialiser(calls, used_by_others(calls.model))
+    try:
+        specialiser = Specialiser(calls, used_by_others(calls.model))
+    except (OSError, TypeError) as error:  # an installation without its .py files
+        raise ExportError(f"the network cannot be written into a file of its own: {error}") from error
     definitions = Definitions(NAMES, specialiser.rewrite)
     for each in NEEDED:
         definitions.bring(each, "")
@@ -51,7 +56,7 @@ def source(
     images = bool(mean and std)
     constants = class_lines(classes)
     if images:
-        constants += [f"MEAN = {[float(each) for each in mean]}", f"STD = {[float(each) for each in std]}"]
+        constants += constant("MEAN", [float(each) for each in mean]) + constant("STD", [float(each) for each in std])
     shape = {"side": architecture.resolution, "channels": in_channels}
     parts = [
         "\n".join(docstring(title, images=images)) + "\n",

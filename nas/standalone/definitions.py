@@ -168,4 +168,5 @@ class Definitions:
 
 
 def _apart(mixer: str, why: str) -> ExportError:
-    return ExportError(f"token mixer {mixer!r} cannot be written into a file of its own: {why}")
+    what = f"token mixer {mixer!r}" if mixer else "the network"
+    return ExportError(f"{what} cannot be written into a file of its own: {why}")

@@ -75,7 +75,7 @@ def run_all(runs: Sequence[tuple[Path, Tensor]]) -> list[Tensor]:
             )  # fmt: skip
             if child.returncode:
                 said = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
-                raise ExportError(f"model.py does not run by itself: {said[-1].strip()}")
+                raise ExportError(f"model.py does not run by itself: {said[-1].strip()[:300]}")
             return [load_file(logits)["logits"] for _, _, logits in named]
         except (OSError, subprocess.SubprocessError, SafetensorError) as error:
             raise ExportError(f"model.py does not run by itself: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import textwrap
 import tokenize
 
 COLUMNS = 120
@@ -38,6 +39,8 @@ def _bare(node: ast.expr) -> str:
 def statement(node: ast.stmt, indent: str = "", *, tail: str = "") -> list[str]:
     """The lines of a simple statement, or of the header of a compound one that ends with `tail`."""
     text = indent + line(node)
+    if "\n" in text:  # a compound statement
+        return textwrap.indent(text.lstrip(), indent).splitlines()
     if len(text) <= COLUMNS:
         return [text]
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.Return | ast.Expr) and node.value is not None:
@@ -109,6 +112,6 @@ def _double_quoted(text: str) -> str:
     for token in reversed(tokens):
         (row, start), (_, end) = token.start, token.end
         body = token.string[1:-1]
-        if token.string.startswith("'") and not token.string.startswith("'''") and not {'"', "\\"} & set(body):
+        if token.string.startswith("'") and not token.string.startswith("'''") and '"' not in body:
             lines[row - 1] = f'{lines[row - 1][:start]}"{body}"{lines[row - 1][end:]}'
     return "\n".join(lines)

@@ -41,9 +41,11 @@ class Specialiser:
         """The parameters that a class has lost."""
         if not isinstance(made, type) or not made.__module__.startswith(OURS):
             return ()
-        home = Module.of(made.__module__)
-        node = home.bound.get(made.__name__)
-        return self.rewrite(node, home).dropped if isinstance(node, ast.ClassDef) else ()
+        if _path(made) not in self._done:
+            home = Module.of(made.__module__)
+            node = home.bound.get(made.__name__)
+            return self.rewrite(node, home).dropped if isinstance(node, ast.ClassDef) else ()
+        return self._done[_path(made)].dropped
 
     def rewrite(self, node: ast.ClassDef | ast.FunctionDef, home: Module) -> Definition:
         """A class or function of the top level of `home`."""

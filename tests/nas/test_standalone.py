@@ -83,7 +83,7 @@ def test_every_network_gives_the_same_logits_in_an_interpreter_without_our_packa
     seen = {block.mixer.kind for each in NETWORKS.values() for part in each.stages for block in part.blocks}
     assert seen >= {kind for kind, mixer in MIXERS.items() if mixer.__module__.startswith("nas.")}
     different = {small(each): name for name, each in NETWORKS.items()}  # sizes of a family may become the same
-    assert len(different) > 80
+    assert len(different) > 70
     pairs = [standing(tmp_path / name, each, seed=index) for index, (each, name) in enumerate(different.items())]
 
     logits = run_all([each for each, _ in pairs])
@@ -146,10 +146,10 @@ def test_the_images_of_a_data_set_are_preprocessed_as_in_training(digits):
 
 def test_names_and_titles_of_any_kind_are_written_safely():
     shape = {"in_channels": 3, "num_classes": 2}
-    odd = ['"', "'", "\\", '"""', "a\nb", "ü", "{x}"]
+    odd = ['"', "'", "\\", '"""', "a\nb", "ü", "{x}", "😀"]
     plain = network(stage())
 
-    for title in ('"""', "\\", "x" * 300, "a\nb", "'''", 'ends with "', "ends with \\"):
+    for title in ('"""', "\\", "x" * 300, "a\nb", "'''", 'ends with "', "ends with \\", "nul \0 \ud800"):
         assert executed(source(plain, **shape, title=title, classes=odd))["CLASSES"] == odd
     many = [f"{name} {index}" for index in range(60) for name in odd]
     assert executed(source(plain, **shape, classes=many))["CLASSES"] == many
@@ -181,21 +181,15 @@ def test_damaged_weights_are_said_to_be_so(tmp_path):
         load(folder)
 
 
-@pytest.mark.parametrize("package", ["nas.layers.common", "runners"])
-def test_a_file_that_needs_our_packages_does_not_run_alone(package, tmp_path):
+def test_a_file_that_needs_our_packages_does_not_run_alone(tmp_path):
     (folder, images_BCHW), _ = standing(tmp_path / "m", network(stage()))
     (folder / "model.py").write_text(
-        (folder / "model.py").read_text().replace("import json", f"import {package}, json")
+        (folder / "model.py").read_text().replace("import json", "import json, nas.layers.common")
     )
 
-    with pytest.raises(ExportError, match=r"does not run by itself: ModuleNotFoundError: the file imports \w+, and"):
+    with pytest.raises(ExportError, match=r"does not run by itself: ModuleNotFoundError: the file imports nas, and"):
         run(folder, images_BCHW)
     assert sorted(path.name for path in folder.iterdir()) == ["model.py", "model.safetensors"]
-
-
-def test_a_folder_without_a_file_is_an_export_error(tmp_path):
-    with pytest.raises(ExportError, match=r"does not run by itself: FileNotFoundError"):
-        run(tmp_path, torch.zeros(1, 3, 8, 8))
 
 
 def test_embeddings_with_padding_and_strides_keep_their_numbers():

@@ -155,12 +155,15 @@ def test_what_cannot_stand_alone_is_refused_in_one_line_that_names_the_mixer(tex
         source(network(stage(Attention(head_width=8), mine)), in_channels=3, num_classes=2)
 
 
-def test_what_a_module_is_given_after_its_making_is_found_out_by_running_it(written, tmp_path):
+def test_what_a_module_is_given_after_its_making_is_not_in_the_file_so_running_it_is_the_proof(written, tmp_path):
     body = "class A(nn.Linear):\n    by = 1\n    def forward(self, x):\n        return super().forward(x) * self.by\n"
     body += "def late(width):\n    made = A(width, width)\n    made.by = 3\n    return made\n"
     mine = written(HEAD + body + VALUE.format(made="late(place.width)")).Mine()
 
-    assert not same(tmp_path / "m", network(stage(mine)))
+    (folder, images_BCHW), expected = standing(tmp_path / "m", network(stage(mine)))
+
+    alone = executed((folder / "model.py").read_text())["load"](folder)
+    assert not torch.allclose(alone(images_BCHW), expected, atol=1e-3)
 
 
 def test_writing_a_file_leaves_the_random_numbers_alone(written):
