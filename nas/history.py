@@ -82,7 +82,9 @@ class History:
 
     def value(self, trainings: int | None = None) -> float | None:
         """After so many trainings (None: now); None where nothing was complete. Large is good for a hypervolume."""
-        losses = self._losses[: self._seen[self.trainings if trainings is None else trainings]]
+        return self._value(self._losses[: self._seen[self.trainings if trainings is None else trainings]])
+
+    def _value(self, losses: Sequence[tuple[float, ...]]) -> float | None:
         if not losses:
             return None
         if len(self.objectives) == 1:
@@ -94,7 +96,20 @@ class History:
     @property
     def curve(self) -> list[float | None]:
         """The value after each training, from the first."""
-        return [self.value(count) for count in range(1, self.trainings + 1)]
+        complete = [0, *(count for count, _ in self._moves)]  # trials, with which a value began
+        values = [None, *(self._value(kept) for _, kept in self._moves)]
+        return [values[bisect.bisect_right(complete, seen) - 1] for seen in self._seen[1:]]
+
+    @cached_property
+    def _moves(self) -> list[tuple[int, list[tuple[float, ...]]]]:
+        """Each time that the best, or the front, moved: after how many complete trials, and the losses on it then."""
+        moves: list[tuple[int, list[tuple[float, ...]]]] = []
+        kept: list[tuple[float, ...]] = []
+        for count, row in enumerate(self._losses, start=1):
+            if not any(covers(other, row) for other in kept):
+                kept = [*(other for other in kept if not covers(row, other)), row]
+                moves.append((count, kept))
+        return moves
 
     def reached(self, value: float) -> int | None:
         """After how many trainings the value was this good or better; None for not yet."""
@@ -118,16 +133,13 @@ class History:
         """How many networks are on it; of equal ones the first counts."""
         return len(front(self._losses))
 
-    @cached_property
+    @property
     def newest(self) -> Newest | None:
         """The last trial that was better than all before it (one objective), or that none before it covers."""
-        found: int | None = None
-        kept: list[tuple[float, ...]] = []
-        for index, row in enumerate(self._losses):
-            if not any(covers(other, row) for other in kept):
-                kept = [*(other for other in kept if not covers(row, other)), row]
-                found = index
-        return None if found is None else Newest(self._trials[found], self.trainings - self._after[found])
+        if not self._moves:
+            return None
+        index = self._moves[-1][0] - 1
+        return Newest(self._trials[index], self.trainings - self._after[index])
 
 
 def scale_of(histories: Sequence[History]) -> Scale:

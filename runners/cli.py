@@ -12,6 +12,7 @@ import typer
 
 from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
+from runners.cli_look import Watching, best, status, trials
 from runners.cli_search import search
 from runners.cli_studies import confirm, doctor, enqueue, studies_app
 from runners.options import Json, Storage, StudyName, err, out
@@ -35,36 +36,9 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 app.command()(search)
-
-
-@app.command()
-def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
-    """How far a study is, and its best so far."""
-    from runners import look
-
-    look.status(study, storage, as_json=as_json, out=out)
-
-
-@app.command()
-def best(
-    study: StudyName,
-    storage: Storage = None,
-    count: Annotated[int, typer.Option("-n", help="How many, with one objective", min=1)] = 5,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table as a picture")] = None,
-    as_json: Json = False,
-) -> None:
-    """The best trials; with several objectives, the front."""
-    from runners import look
-
-    look.best(study, storage, count=count, svg=svg, as_json=as_json, out=out)
-
-
-@app.command()
-def trials(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
-    """Every trial of a study."""
-    from runners import look
-
-    look.trials(study, storage, as_json=as_json, out=out)
+app.command(cls=Watching)(status)
+app.command()(best)
+app.command()(trials)
 
 
 Side = Annotated[str, typer.Argument(metavar="TRIAL|best|NAME|FILE.json", help="Of the study, or a network")]

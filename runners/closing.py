@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from nas.api import Result
 from nas.config import SearchConfig
@@ -174,8 +173,8 @@ def _export_line(outcome: Outcome) -> str:
         return ""
     accuracy = {split: values["accuracy"] for split, values in exported.metrics.items()}
     return (
-        f"exported: {escape(_near(exported.folder))} ({', '.join(exported.files)}); "
-        f"accuracy {accuracy['validation']:.4f} on validation, [bold]{accuracy['test']:.4f} on test[/bold]; "
+        f"exported: {_near(exported.folder)} ({', '.join(exported.files)}); "
+        f"accuracy {accuracy['validation']:.4f} on validation, {accuracy['test']:.4f} on test; "
         f"the reloaded model gives the same logits"
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from nas.api import NAME
 from nas.errors import InputError, NasError, Terminated
@@ -40,6 +40,7 @@ from nas.trial import Trial
 from nas.version import __version__
 from runners.gpu_share import gpu_share
 from runners.job_setup import Setup
+from runners.screen import plain
 from runners.search_command import carry_out, signals
 from runners.study_commands import setup_of
 from runners.tables import quantity, short_network, trial_json
@@ -249,7 +250,7 @@ def _table(report: Report) -> Table:
         cells.append(quantity(row.trial.metrics[judge]))
         cells += [quantity(row.intervals[name].mean) if row.intervals else "-" for name in others]
         cells += [quantity(row.trial.metrics[name]) if name in row.trial.metrics else "-" for name in costs]
-        table.add_row(str(row.trial.number), *cells, escape(short_network(row.trial)))
+        table.add_row(str(row.trial.number), *cells, Text(plain(short_network(row.trial))))
     return table
 
 

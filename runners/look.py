@@ -1,13 +1,9 @@
-"""The commands that look at studies, costs and spaces, and `nas export`."""
+"""The commands that look at costs and spaces, and `nas export`."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
-import json
-import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,112 +16,16 @@ from nas import zoo
 from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
-from nas.history import History, moved
 from nas.mixers import outside
-from nas.ranking import nearest, pareto, ranked, shortfall
+from nas.ranking import ranked
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
-from nas.trial import State, Trial
-from runners.by_rung import foremost, rungs_json, rungs_line, spent_line, state_counts
+from nas.trial import Trial
+from runners.best import shortfall_of
 from runners.job_setup import read_architecture
-from runners.moving import moved_line
-from runners.tables import quantity, save_picture, trial_json, trial_table
+from runners.tables import print_json, quantity
 
 RESOLUTIONS = (8, 28, 32, 224)
-
-
-def _json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
-
-
-def _shown(record: StudyRecord, count: int) -> Sequence[Trial]:
-    if len(record.objectives) > 1:
-        return pareto(record.trials, record.objectives, record.limits)
-    return ranked(record.trials, record.objectives, record.limits)[:count]
-
-
-def _shortfall(record: StudyRecord) -> str:
-    """Why there is no best: that no complete trial keeps the limits, or that none is complete (empty)."""
-    closest = nearest(record.trials, record.objectives, record.limits)
-    return "" if closest is None else f"study {record.name!r}: {shortfall(closest, record.limits)}"
-
-
-def status(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
-    """`nas status`."""
-    record = read_study(storage_url(storage), name)
-    counts = {state.value: sum(trial.state is state for trial in record.trials) for state in State}
-    shown = _shown(record, 3)
-    history = History(record.finished, record.objectives, limits=record.limits)
-    driver = record.driver
-    if as_json:
-        _json(
-            {
-                "study": name,
-                **counts,
-                **rungs_json(record.trials, record.rungs),
-                "driver": driver,
-                "settings": record.settings,
-                "best": [trial_json(trial) for trial in shown],
-                "moved": moved(history),
-            }
-        )
-        return
-    out.print(f"study {name}: {state_counts(record.trials, record.rungs)}", highlight=False, soft_wrap=True)
-    for key in ("space", "data", "objectives", "limits"):
-        value = record.settings.get(key)
-        if value:
-            said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            out.print(f"  {key}: {said}", highlight=False, markup=False, soft_wrap=True)
-    out.print(
-        f"  driven by process {driver['pid']} on {driver['host']}" if driver else "  nobody drives it now",
-        highlight=False,
-    )
-    spent = sum(trial.seconds or 0.0 for trial in record.trials)
-    out.print(f"  {spent:.0f} worker-seconds of evaluation", highlight=False)
-    for line in (spent_line(record.trials, record.rungs), rungs_line(record.trials, record.rungs)):
-        if line:
-            out.print(f"  {line}", highlight=False, soft_wrap=True)
-    out.print(f"  {moved_line(history)}", highlight=False, soft_wrap=True)
-    if shown:
-        out.print(trial_table(shown, record.objectives, "best so far", limits=record.limits))
-    elif short := _shortfall(record):
-        out.print(f"  {short}", highlight=False, soft_wrap=True)
-    elif ahead := foremost(record.trials, record.objectives):
-        out.print(f"  none is complete; {ahead}", highlight=False, soft_wrap=True)
-
-
-def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_json: bool, out: Console) -> None:
-    """`nas best`. Raises: InputError when no trial is complete, or none keeps the limits (naming the nearest)."""
-    record = read_study(storage_url(storage), name)
-    shown = _shown(record, count)
-    if not shown:
-        raise InputError(_shortfall(record) or _none_complete(record))
-    if as_json:
-        _json([trial_json(trial) for trial in shown])
-        return
-    title = f"{'front' if len(record.objectives) > 1 else 'best'} of {name}"
-    table = trial_table(shown, record.objectives, title, limits=record.limits)
-    out.print(table)
-    if svg is not None:
-        picture = Console(record=True, width=110, file=io.StringIO())
-        picture.print(table)
-        save_picture(picture, svg, f"nas best {name}")
-
-
-def _none_complete(record: StudyRecord) -> str:
-    count, ahead = len(record.trials), foremost(record.trials, record.objectives)
-    return f"study {record.name!r} has no complete trial yet ({count} in all{f'; {ahead}' if ahead else ''})"
-
-
-def trials(name: str, storage: str | None, *, as_json: bool, out: Console) -> None:
-    """`nas trials`."""
-    record = read_study(storage_url(storage), name)
-    if as_json:
-        _json([trial_json(trial) for trial in record.trials])
-    else:
-        out.print(
-            trial_table(record.trials, record.objectives, f"trials of {name}", limits=record.limits, progress=True)
-        )
 
 
 def export_trial(
@@ -151,7 +51,7 @@ def export_trial(
         )
     exported = export(chosen, data, to, study=name, force=force)
     if as_json:
-        _json(
+        print_json(
             {
                 "folder": str(exported.folder),
                 "files": exported.files,
@@ -178,7 +78,7 @@ def _chosen(record: StudyRecord, number: int | None) -> Trial:
         from nas.export import has_weights
 
         complete = ranked(record.trials, record.objectives, record.limits)
-        if not complete and (short := _shortfall(record)):
+        if not complete and (short := shortfall_of(record)):
             raise InputError(f"{short}; --trial exports it all the same")
         if not complete:
             raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
@@ -222,7 +122,7 @@ def cost_of(
             part: {"params": tally.params, "macs": tally.macs, "activation_bytes": 4 * tally.saved}
             for part, tally in stages.items()
         }
-        _json(body | ({"traced_macs": traced} if audit else {}) | ({"latency": latency} if latency else {}))
+        print_json(body | ({"traced_macs": traced} if audit else {}) | ({"latency": latency} if latency else {}))
         return
     table = Table("part", title=f"{name} at {architecture.resolution} px, {classes} classes", title_justify="left")
     for column in ("map", "params", "MACs", "activations"):
@@ -275,7 +175,7 @@ def spaces(name: str | None, resolution: int | None, *, as_json: bool, out: Cons
     space = search_spaces.get(name, resolution or 32)
     if as_json:
         genes = [{"path": gene.path, "options": gene.options, "ordered": gene.ordered} for gene in space.genes]
-        _json({"space": name, "resolution": resolution or 32, "candidates": space.count().value, "genes": genes})
+        print_json({"space": name, "resolution": resolution or 32, "candidates": space.count().value, "genes": genes})
         return
     table = Table(
         "gene", "options", title=f"{name} at {resolution or 32} px: {space.count()} architectures", title_justify="left"
@@ -295,7 +195,7 @@ def _all_spaces(resolution: int | None, *, as_json: bool, out: Console) -> None:
                 space = search_spaces.get(name, size)
                 row[size] = (len(space), space.count())
     if as_json:
-        _json(
+        print_json(
             [
                 {"space": name, "resolution": size, "genes": genes, "candidates": count.value, "exact": count.exact}
                 for name, row in rows.items()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-out, err = Console(), Console(stderr=True)
+from runners.screen import Screen
+
+out, err = Screen(), Screen(stderr=True)
 Storage = Annotated[
     str | None, typer.Option("--storage", help="Database URL [default: NAS_STORAGE, else sqlite:///nas.db]")
 ]

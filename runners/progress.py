@@ -19,6 +19,7 @@ from nas.progress import BeganAgain, Note, WentOn
 from nas.ranking import ranked
 from nas.study import Study
 from nas.trial import Source, State, Trial
+from runners.screen import plain
 from runners.view import clock, ended_line, note_line, view_of
 
 DRAW_S = 0.2  # a view on a terminal is put together no more often
@@ -116,9 +117,9 @@ class Watcher:
 
     def _say(self, line: str) -> None:
         if self._live is not None or self._console.record:
-            self._console.out(line, highlight=False)
+            self._console.out(plain(line), highlight=False)
             return
-        self._console.file.write(f"{line}\n")  # ten times as fast, which counts with thousands of cheap trials
+        self._console.file.write(f"{plain(line)}\n")  # ten times as fast, which counts with thousands of cheap trials
         self._console.file.flush()
 
 

@@ -22,6 +22,7 @@ from nas.proxies import BASELINES, PROXIES, chosen
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.trial import State, Trial
+from runners.screen import Screen
 from runners.tables import save_picture
 
 
@@ -72,7 +73,7 @@ def proxies(
     shown = _table(found, counts, title)
     _print(out, shown, missing, batch)
     if svg is not None:
-        picture = Console(record=True, width=150, file=io.StringIO())
+        picture = Screen(record=True, width=150, file=io.StringIO())
         _print(picture, shown, missing, batch)
         save_picture(picture, svg, f"nas proxies {name}")
 

@@ -33,6 +33,7 @@ from runners.gpu_share import GpuShare, gpu_share
 from runners.job_setup import Setup, Training, import_attribute, latency_of, prepare, pricing_of, rung_scale, starts
 from runners.progress import Watcher
 from runners.runtime_env import checked_runtime_env, read_runtime_env
+from runners.screen import Screen
 from runners.tables import save_picture
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     else:
         close(outcome, out)
     if svg is not None:
-        picture = Console(record=True, width=110, file=io.StringIO())
+        picture = Screen(record=True, width=110, file=io.StringIO())
         close(outcome, picture)
         save_picture(picture, svg, f"nas search: {setup.study}")
     return 0 if result.best is not None else 1

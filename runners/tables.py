@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from nas.architecture import Architecture, Stage
 from nas.errors import InputError
 from nas.objectives import Limit, Objective
 from nas.ranking import broken
 from nas.trial import State, Trial
+from runners.screen import plain
 
 SHORT = {
     "identity": "id",
@@ -92,13 +95,11 @@ def trial_table(
     A trial over one of the limits says which. What a trial has come to on its way stands with its epochs, as in
     "0.8714 at 3". With `progress` there are columns for state and epochs.
     """
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("trial", justify="right")
-    names = [objective.name for objective in objectives]
-    wanted = dict.fromkeys((*(limit.name for limit in limits), "params", "macs"))
-    extra = [name for name in wanted if name not in names and any(name in t.metrics for t in trials)]
-    for name in (*names, *extra):
-        table.add_column(name, justify="right")
+    table = Table(title=Text(plain(title), style="table.title"), title_justify="left", header_style="bold")
+    table.add_column("trial", justify="right", no_wrap=True)
+    names = shown_metrics(trials, objectives, limits)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     if progress:
         table.add_column("state")
         table.add_column("epochs", justify="right")
@@ -106,18 +107,29 @@ def trial_table(
     table.add_column("what" if labels else "from")
     table.add_column("network", overflow="fold")
     for trial, label in zip(trials, labels or [trial.origin for trial in trials], strict=True):
-        values = [_value(trial, name) for name in (*names, *extra)]
+        values = [value_text(trial, name) for name in names]
         seconds = f"{trial.seconds:.1f}" if trial.ended and trial.seconds is not None else str(trial.state)
         if progress:
             values += [str(trial.state), str(trial.epochs)]
             seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-        over = ", ".join(map(str, broken(trial, limits)))
-        shown = trial.reason or f"{f'(over {over}) ' if over else ''}{short_network(trial)}"
-        table.add_row(str(trial.number), *values, seconds, label, escape(shown))
+        table.add_row(str(trial.number), *values, seconds, Text(plain(label)), Text(plain(what_it_is(trial, limits))))
     return table
 
 
-def _value(trial: Trial, name: str) -> str:
+def shown_metrics(trials: Sequence[Trial], objectives: Sequence[Objective], limits: Sequence[Limit]) -> list[str]:
+    """The objectives; of what is limited and the known costs, those that a trial has."""
+    names = [objective.name for objective in objectives]
+    wanted = dict.fromkeys((*(limit.name for limit in limits), "params", "macs"))
+    return [*names, *(name for name in wanted if name not in names and any(name in t.metrics for t in trials))]
+
+
+def what_it_is(trial: Trial, limits: Sequence[Limit]) -> str:
+    """Why it failed, or its network, with the limits that it is over."""
+    over = ", ".join(map(str, broken(trial, limits)))
+    return trial.reason or f"{f'(over {over}) ' if over else ''}{short_network(trial)}"
+
+
+def value_text(trial: Trial, name: str) -> str:
     """Of its end or, where it did not come so far, of the last rung or report with the epochs."""
     if name in trial.metrics:
         return quantity(trial.metrics[name])
@@ -128,6 +140,13 @@ def _value(trial: Trial, name: str) -> str:
 def last(trial: Trial) -> Mapping[str, float]:
     """What a trial that has not come to its end reported last; nothing for one that failed."""
     return {} if trial.state in (State.COMPLETE, State.FAIL) else trial.curve.get(trial.epochs, {})
+
+
+def print_json(value: Any, *, flush: bool = False) -> None:
+    """One JSON value on a line of standard output. Raises: ValueError for NaN and infinities, which JSON has not."""
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+    if flush:
+        sys.stdout.flush()
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
@@ -157,7 +176,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Architecture):
         return value.as_json()
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return value if value is None or (isinstance(value, str | int | float) and finite) else str(value)
 
 
 def save_picture(recorded: Console, path: Path, title: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
 
 from nas.errors import StoreError, unknown
 from nas.fidelity import Rungs
@@ -27,6 +27,7 @@ OURS = STUDIES.join(
     (STUDIES.c.study_id == tables.studies.c.study_id) & (STUDIES.c.study_name == tables.studies.c.name),
 )
 
+NAMED = 500  # trials that are asked for by number; of more, the whole study is read
 RUNG_FIELDS = {"rung_subset": "share", "rung_scale": "scale"}  # of `Rungs`, by their names in the settings
 
 
@@ -79,13 +80,23 @@ def read_study(url: str, name: str) -> StudyRecord:
     engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
         row = study_row(connection, name, url)
-        trials = [trial for _, trial in read_trials(connection, row["study_id"], None)]
-        order = _order(connection, row["study_id"])
+        record = record_of(connection, row, trials_of(connection, row["study_id"]))
     engine.dispose()
+    return record
+
+
+def record_of(connection: Connection, row: RowMapping, trials: Sequence[Trial]) -> StudyRecord:
+    """A study of its row, with the database's time as `now`, and its trials by number."""
+    order = _order(connection, row["study_id"])
     ended = sorted((trial for trial in trials if trial.ended), key=lambda trial: order.get(trial.number, -1))
     return StudyRecord(
-        name, read_settings(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended)
+        row["name"], read_settings(row["settings"]), row["version"], driver_of(row), tuple(trials), tuple(ended)
     )
+
+
+def trials_of(connection: Connection, study_id: int, numbers: Collection[int] | None = None) -> list[Trial]:
+    """The trials of a study by number, as they are shown; only those of these numbers, if given."""
+    return [trial for _, trial in read_trials(connection, study_id, None, numbers)]
 
 
 def _order(connection: Connection, study_id: int) -> dict[int, int]:
@@ -121,23 +132,35 @@ def driver_of(row: RowMapping) -> Mapping[str, Any] | None:
     return driver
 
 
-def read_trials(connection: Connection, study_id: int, space: Space | None) -> list[tuple[int, Trial]]:
-    """(Optuna's trial id, trial) by number. Without a space, candidates are rebuilt from what the tables hold."""
-    evaluations = tables.evaluations
+def read_trials(
+    connection: Connection, study_id: int, space: Space | None, numbers: Collection[int] | None = None
+) -> list[tuple[int, Trial]]:
+    """(Optuna's trial id, trial) by number. Without a space, candidates are rebuilt from what the tables hold.
+
+    With `numbers`, only of those; of many, everything is read and the others left out.
+    """
+    evaluations, ours, bodies = tables.evaluations, tables.trials, tables.architectures
+    few = numbers if numbers is not None and len(numbers) <= NAMED else None
+
+    def wanted(table: Table) -> ColumnElement[bool]:
+        this = table.c.study_id == study_id
+        return this if few is None else this & table.c.number.in_(few)
+
     attempts: dict[int, list[RowMapping]] = {}
-    query = select(evaluations).where(evaluations.c.study_id == study_id).order_by(evaluations.c.attempt)
+    query = select(evaluations).where(wanted(evaluations)).order_by(evaluations.c.attempt)
     for row in connection.execute(query).mappings():
         attempts.setdefault(row["trial_id"], []).append(row)
-    ours, bodies = tables.trials, tables.architectures
     rows = connection.execute(
         select(ours, bodies.c.kind, bodies.c.body)
         .outerjoin(bodies, ours.c.digest == bodies.c.digest)
-        .where(ours.c.study_id == study_id)
+        .where(wanted(ours))
         .order_by(ours.c.number)
     ).mappings()
     known: dict[str, Any] = {}
     found = []
     for row in rows:
+        if numbers is not None and row["number"] not in numbers:
+            continue
         if row["trial_id"] not in attempts:
             raise StoreError(f"trial {row['number']} has no evaluation; `nas doctor` says what else is broken")
         try:
