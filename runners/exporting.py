@@ -81,7 +81,8 @@ def _data(record: StudyRecord) -> ImageData:
     data = load(source["data"], resolution=source["resolution"])
     if data.digest != source["digest"]:
         raise InputError(
-            f"data {source['data']!r} has changed since study {record.name!r} was made; its test images may be seen ones"
+            f"data {source['data']!r} has changed since study {record.name!r} was made; "
+            "its test images may be seen ones"
         )
     return data
 

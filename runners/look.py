@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console

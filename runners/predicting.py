@@ -60,7 +60,7 @@ def preprocessing(folder: Path) -> dict[str, Any]:
         how = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            f"{folder} has no preprocess.json, so how its images must be normalised is not known; `nas export` writes it"
+            f"{folder} has no preprocess.json, so how its images must be normalised is unknown; `nas export` writes it"
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error

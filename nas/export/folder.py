@@ -82,8 +82,7 @@ def whole(target: Path) -> Iterator[Path]:
         raise ExportError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
         yield scratch
-        _sync(scratch)
-        scratch.chmod(0o755)
+        _finish(scratch)
         _into_place(scratch, target)
     except (OSError, SafetensorError) as error:
         raise ExportError(f"cannot write {target}: {error}") from error
@@ -106,10 +105,12 @@ def _into_place(scratch: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
+def _finish(folder: Path) -> None:
+    """Nothing but our files, readable by all, and all of it on the disk."""
     for beside in BESIDE:
         shutil.rmtree(folder / beside, ignore_errors=True)
     for path in (*folder.iterdir(), folder):
+        path.chmod(0o755 if path.is_dir() else 0o644)
         _sync_one(path)
 
 

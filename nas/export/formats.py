@@ -106,10 +106,8 @@ def _written(name: str, write: Callable[[Path], None], path: Path) -> None:
 
 
 def _write_program(model: Backbone, facts: Mapping[str, Any], path: Path) -> None:
-    try:
-        from nas import standalone
-    except ImportError as error:
-        raise ExportError("no stand-alone programs yet") from error
+    from nas import standalone
+
     text = standalone.source(
         model.architecture,
         in_channels=model.in_channels,
@@ -126,7 +124,10 @@ def _traced(model: Backbone) -> torch.export.ExportedProgram:
     side = model.architecture.resolution
     images_BCHW = torch.zeros(2, model.in_channels, side, side)  # of 1, torch would take the batch for fixed
     with torch.no_grad():
-        return torch.export.export(model, (images_BCHW,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        program = torch.export.export(model, (images_BCHW,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    return program
 
 
 def _write_onnx(program: torch.export.ExportedProgram, facts: Mapping[str, Any], path: Path) -> None:
