@@ -97,11 +97,13 @@ def _into_place(scratch: Path, target: Path) -> None:
         target.rename(aside)
     try:
         scratch.rename(target)
+        _sync_one(target.parent)
     except OSError:
+        if target.exists():
+            target.rename(scratch)  # where it is deleted
         if replaced:
             aside.rename(target)
         raise
-    _sync_one(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
