@@ -85,4 +85,4 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     share, z = right / count, statistics.NormalDist().inv_cdf(1 - (1 - LEVEL) / 2)
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding, at 0 and 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
@@ -76,7 +77,7 @@ def write_formats(
 
     writers: dict[str, Callable[[Path], None]] = {
         PY: lambda path: _write_program(model, facts, path),
-        PT2: lambda path: torch.export.save(program(), path),
+        PT2: lambda path: _write_pt2(program(), path),
         ONNX: lambda path: _write_onnx(program(), facts, path),
     }
     for name in [name for name in FORMATS if name in formats and name in writers]:
@@ -128,6 +129,12 @@ def _traced(model: Backbone) -> torch.export.ExportedProgram:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
     return program
+
+
+def _write_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
+    written = io.BytesIO()  # torch ends the process when it meets a full disk itself
+    torch.export.save(program, written)
+    path.write_bytes(written.getbuffer())
 
 
 def _write_onnx(program: torch.export.ExportedProgram, facts: Mapping[str, Any], path: Path) -> None:

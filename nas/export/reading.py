@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -34,7 +35,7 @@ def load_exported(folder: Path) -> tuple[Backbone, dict[str, Any]]:
         weights = load_file(folder / FORMATS[SAFETENSORS])
         model = build(architecture, in_channels=facts["channels"], num_classes=len(facts["classes"]))
         model.load_state_dict(weights)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _refused(folder, error) from error
     return model.eval(), facts
 
@@ -74,7 +75,9 @@ def opened(folder: Path, form: str = SAFETENSORS, *, threads: int | None = None)
     path = folder / FORMATS[form]
     try:
         return _quietly(_exported_program(path)) if form == PT2 else _session(path, threads, shape)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # what a damaged file raises shares no class
         raise InputError(f"{path} cannot be read: {_line(error)}") from error
 
 
@@ -128,10 +131,7 @@ def _session(path: Path, threads: int | None, shape: tuple[int, int, int]) -> Fo
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no class
-        raise ValueError(_line(error)) from error
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()
     if tuple(taken.shape[1:]) != shape:
         raise ValueError(f"it takes images of {taken.shape[1:]}, and export.json says {list(shape)}")
@@ -150,4 +150,5 @@ def _refused(folder: Path, error: Exception) -> InputError:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())
+    return text[:300] or type(error).__name__

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,8 +117,6 @@ def test_its_snippets_run_and_agree(folder, tmp_path, digits):
 
 
 def test_no_file_says_where_it_was_written(folder, tmp_path):
-    from pathlib import Path
-
     here = [str(Path(__file__).parent.parent.parent).encode(), str(folder.parent).encode(), b"site-packages"]
     for path in folder.iterdir():
         assert not [word for word in here if word in path.read_bytes()], path.name

@@ -1,7 +1,6 @@
 """The folder of an export: what may be replaced, what its name may be, and that a failure leaves what was there."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -25,6 +24,14 @@ def model():
 
 
 FACTS = {"network": "n", "classes": ["0", "1"], "channels": 3, "resolution": 8}
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def path_of(handle):
+    return Path(f"/proc/self/fd/{handle}").readlink()
 
 
 def everything(folder):
@@ -84,7 +91,7 @@ def test_what_using_it_leaves_behind_does_not_hinder_replacing_it(model, tmp_pat
 
     write_model(model, FACTS, tmp_path / "m", force=True)
 
-    assert "__pycache__" not in os.listdir(tmp_path / "m")
+    assert "__pycache__" not in names(tmp_path / "m")
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
@@ -109,7 +116,7 @@ def test_a_name_that_does_not_reach_the_disk_is_taken_back(replaced, model, tmp_
     before, fsync = everything(tmp_path), os.fsync
 
     def fail_for_parent(handle):
-        if os.readlink(f"/proc/self/fd/{handle}") == str(tmp_path):
+        if path_of(handle) == tmp_path:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         fsync(handle)
 
@@ -141,16 +148,14 @@ def test_where_the_new_one_cannot_take_its_place_the_old_one_comes_back(model, t
 def test_everything_is_on_the_disk_before_it_gets_its_name(model, tmp_path, monkeypatch):
     order = []
     fsync, rename = os.fsync, Path.rename
-    monkeypatch.setattr(
-        os, "fsync", lambda handle: (order.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
-    )
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append(path_of(handle)), fsync(handle)))
     monkeypatch.setattr(Path, "rename", lambda self, to: (order.append("rename"), rename(self, to))[1])
 
     write_model(model, FACTS, tmp_path / "m")
 
-    synced = {os.path.basename(path) for path in order[: order.index("rename")]}
-    assert set(os.listdir(tmp_path / "m")) < synced  # and the folder itself
-    assert order[-1] == str(tmp_path)
+    synced = {path.name for path in order[: order.index("rename")]}
+    assert set(names(tmp_path / "m")) < synced  # and the folder itself
+    assert order[-1] == tmp_path
 
 
 def test_a_killed_write_leaves_no_folder_of_the_name(model, tmp_path):
@@ -174,7 +179,11 @@ def test_others_may_read_what_was_written(model, tmp_path):
 
 
 def test_an_error_inside_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), whole(tmp_path / "m") as scratch:
-        (scratch / "half").write_text(json.dumps({}))
-        raise KeyError
+    def fail():
+        with whole(tmp_path / "m") as scratch:
+            (scratch / "half").write_text("")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []

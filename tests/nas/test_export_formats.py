@@ -8,11 +8,10 @@ from formulas import shaken
 from networks import MODERN, PYRAMID, network, patch, stage
 
 from nas import zoo
-from nas.errors import ArchitectureError, ExportError, InputError
-from nas.export import FORMATS, choose, opened, write_model
+from nas.errors import ArchitectureError
+from nas.export import FORMATS, opened, write_model
 from nas.export.equality import compared
-from nas.export.formats import ONNX, OPSET, PT2, write_formats
-from nas.layers.common import Mlp
+from nas.export.formats import ONNX, PT2, write_formats
 from nas.mixers import MIXERS, MultiAxisMlp
 from nas.model import build
 
