@@ -39,7 +39,9 @@ def export(
 def predict(
     folder: Folder,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures that Pillow reads")],
-    form: Annotated[str, typer.Option("--format", help=f"Which file to use: {WRITTEN}")] = "safetensors",
+    form: Annotated[
+        str, typer.Option("--format", help=f"Which file to use: {WRITTEN}; py and pt2 run what the folder holds")
+    ] = "safetensors",
     top: Annotated[int, typer.Option(help="Classes to show of each", min=1)] = 5,
     as_json: Json = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from runners.tables import print_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-NEEDED = ("channels", "size", "mean", "std", "classes")
 AT_ONCE = 32  # pictures in memory
 
 
@@ -24,15 +22,18 @@ def predict(folder: Path, images: Sequence[Path], *, form: str, top: int, as_jso
     """`nas predict`. Raises: InputError for a folder that is no export of ours, or a file that is no picture."""
     import torch
 
-    from nas.export import opened
+    from nas.export.reading import opened, read_preprocessing
 
     forward = opened(folder, form)
-    how = preprocessing(folder)
+    how = read_preprocessing(folder)
     classes = how["classes"]
     found = []
     for start in range(0, len(images), AT_ONCE):
         batch_BCHW = torch.stack([prepared(path, how) for path in images[start : start + AT_ONCE]])
-        values, indices = forward(batch_BCHW).softmax(1).topk(min(top, len(classes)))
+        logits_BK = forward(batch_BCHW)
+        if logits_BK.shape[1] != len(classes) or not logits_BK.isfinite().all():
+            raise InputError(f"{folder}: {form} does not give a finite number for each of {len(classes)} classes")
+        values, indices = logits_BK.softmax(1).topk(min(top, len(classes)))
         found += [
             [(classes[index], share) for index, share in zip(row, shares, strict=True)]
             for row, shares in zip(indices.tolist(), values.tolist(), strict=True)
@@ -51,22 +52,6 @@ def predict(folder: Path, images: Sequence[Path], *, form: str, top: int, as_jso
     for path, row in zip(images, found, strict=True):
         table.add_row(str(path), *(f"{name} {share:.1%}" for name, share in row))
     out.print(table, highlight=False)
-
-
-def preprocessing(folder: Path) -> dict[str, Any]:
-    """`preprocess.json`. Raises: InputError when the folder has none: weights of others come without."""
-    path = folder / "preprocess.json"
-    try:
-        how = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder} has no preprocess.json, so how its images must be normalised is unknown; `nas export` writes it"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(how, dict) or not set(NEEDED) <= how.keys():
-        raise InputError(f"{path} must hold {', '.join(NEEDED)}")
-    return how
 
 
 def prepared(path: Path, how: dict[str, Any]) -> Tensor:

@@ -48,7 +48,28 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise _refused(folder, error) from error
     if not isinstance(facts, dict) or "mixer_nas" not in facts:
         raise InputError(f"{folder} is no export of mixer-nas: export.json does not say which version wrote it")
+    sizes = [facts.get(name) for name in ("channels", "resolution")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or not isinstance(facts.get("classes"), list):
+        raise InputError(f"{folder} is no export of mixer-nas: export.json has no channels, resolution or classes")
     return facts
+
+
+def read_preprocessing(folder: Path) -> dict[str, Any]:
+    """`preprocess.json`. Raises: InputError when there is none, or none that fits the model."""
+    facts, path = read_facts(folder), folder / "preprocess.json"
+    try:
+        how = json.loads(path.read_text(encoding="utf-8"))
+        fits = (how["channels"], how["size"], how["classes"]) == tuple(
+            facts[name] for name in ("channels", "resolution", "classes")
+        )
+        numbers = [float(value) for name in ("mean", "std") for value in how[name]]
+    except FileNotFoundError as error:  # weights of others come without
+        raise InputError(f"{folder} has no preprocess.json: how images must be normalised for it is unknown") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read: {_line(error)}") from error
+    if not fits or len(numbers) != 2 * how["channels"]:
+        raise InputError(f"{path} is not that of the model: channels, size, classes, mean and std must fit export.json")
+    return dict(how)
 
 
 def formats_in(folder: Path) -> tuple[str, ...]:
@@ -59,7 +80,9 @@ def formats_in(folder: Path) -> tuple[str, ...]:
 def opened(folder: Path, form: str = SAFETENSORS, *, threads: int | None = None) -> Forward:
     """What one format of an exported folder computes; `threads` are those of onnxruntime [default: torch's number].
 
-    "py" runs the program of the folder in an interpreter of its own, every time it is called.
+    "safetensors" and "onnx" run nothing that the folder holds. "py" runs its program, in an interpreter of its own
+    every time; "pt2" is refused where it holds pickles, but what torch reads else of it is no data format either. Both
+    are for folders of people you trust.
     Raises: InputError for a folder that is no export of ours, a format that it lacks or that cannot be used here.
     """
     if form not in FORMATS:
@@ -108,7 +131,7 @@ def _exported_program(path: Path) -> torch.nn.Module:
 
 
 def _without_pickles(path: Path) -> None:
-    """Torch unpickles whatever such a file says is one; ours holds none. Raises: ValueError."""
+    """Torch unpickles what such a file says is a pickle; ours holds none. Raises: ValueError, pickle.PickleError."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             inner = name.partition("/")[2]

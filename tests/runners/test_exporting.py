@@ -1,6 +1,8 @@
 """`nas export`, `nas predict` and `nas bench` as a person uses them, and one clear line for bad input."""
 
 import json
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from conftest import command
 from PIL import Image
 
+from nas.errors import InputError
 from nas.export import load_exported, opened
 from nas.export.formats import NEEDED
 
@@ -218,10 +221,34 @@ def test_a_batch_that_cannot_be_is_one_line(batch, nas, searched):
     assert "whole numbers from 1 to 4096" in err
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("export.json", {"channels": "one"}, "is no export of mixer-nas"),
+        ("export.json", {"classes": None}, "is no export of mixer-nas"),
+        ("export.json", {"resolution": 9}, "preprocess.json is not that of the model"),
+        ("preprocess.json", {"size": 10**9}, "preprocess.json is not that of the model"),
+        ("preprocess.json", {"mean": [0.1, 0.2]}, "preprocess.json is not that of the model"),
+        ("preprocess.json", {"std": "x"}, "preprocess.json cannot be read"),
+        ("preprocess.json", None, "how images must be normalised for it is unknown"),
+    ],
+)
+def test_facts_that_do_not_fit_are_one_line(file, change, said, nas, searched, pictures, tmp_path):
+    folder = shutil.copytree(searched[1], tmp_path / "changed")
+    if change is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+
+    code, _, err = nas("predict", folder, pictures[0])
+
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("form", ["onnx", "pt2", "safetensors"])
 def test_a_torn_file_is_one_line(form, nas, searched, tmp_path):
-    import shutil
-
     torn = shutil.copytree(searched[1], tmp_path / "torn")
     path = torn / f"model.{form}"
     path.write_bytes(path.read_bytes()[:1000])
@@ -234,11 +261,6 @@ def test_a_torn_file_is_one_line(form, nas, searched, tmp_path):
 
 
 def test_a_program_that_would_unpickle_is_not_opened(searched, tmp_path):
-    import shutil
-    import zipfile
-
-    from nas.errors import InputError
-
     folder = shutil.copytree(searched[1], tmp_path / "evil")
     marker = tmp_path / "executed"
 
