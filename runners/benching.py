@@ -12,6 +12,7 @@ from nas.errors import InputError
 from runners.tables import print_json
 
 MOST = 4096  # images in a pass
+DATA_ONLY = ("safetensors", "onnx")  # the formats that run nothing of the folder's own
 OWN_INTERPRETER = "py"  # starts anew for every batch: a time of it would be that of the start
 
 
@@ -32,13 +33,14 @@ def bench(folder: Path, formats: tuple[str, ...], batch: str, *, threads: int, a
     """`nas bench`. Raises: InputError for a folder that is no export of ours, a format that it lacks, a bad batch."""
     import torch
 
+    from nas.export.formats import missing
     from nas.export.reading import formats_in, read_facts
     from nas.latency import device_name
 
     sizes, facts = _sizes(batch), read_facts(folder)
     if OWN_INTERPRETER in formats:
         raise InputError("--format py: model.py is the code that safetensors is timed with; safetensors, onnx or pt2")
-    there = tuple(name for name in formats_in(folder) if name != OWN_INTERPRETER)
+    there = tuple(name for name in DATA_ONLY if name in formats_in(folder) and not (name == "onnx" and missing()))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

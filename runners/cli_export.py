@@ -55,7 +55,11 @@ def bench(
     folder: Folder,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help=f"{WRITTEN}; may be given again [default: those of the folder that stay loaded]"),
+        typer.Option(
+            "--format",
+            help="safetensors, onnx or pt2, which runs what the folder holds; may be given again "
+            "[default: safetensors and onnx]",
+        ),
     ] = None,
     batch: Annotated[str, typer.Option(metavar="N,N,...", help="Images in a pass")] = "1,8,32",
     threads: Annotated[int, typer.Option(help="Of torch and of onnxruntime", min=1)] = 1,
