@@ -20,13 +20,15 @@ from nas.export.equality import Check
 from nas.export.facts import title_of
 from nas.intervals import wilson
 from nas.latency import device_name, measure
+from nas.recipe import Recipe
+from nas.training import share_of
 from nas.trial import Trial
 from nas.version import __version__
 
 TASK = "image-classification"
 RECIPE = {  # what a reader of a card asks for first; the rest follows by name
     "epochs": "epochs",
-    "batch_size": "batch size (0: chosen by the number of images)",
+    "batch_size": "batch size",
     "lr": "learning rate of AdamW",
     "augment": "augmentation",
 }
@@ -111,9 +113,9 @@ def _about(architecture: Architecture, told: Told) -> str:
     kinds = " and ".join(dict.fromkeys(block.mixer.kind.replace("_", " ") for block in blocks))
     return (
         f"An image classifier for the {len(data.classes)} classes of {_plain(told.facts['data'])}, "
-        f"{data.resolution}x{data.resolution} pixels in {data.channels} channel(s), found by neural architecture "
-        f"search with mixer-nas {__version__}: {len(architecture.stages)} stage(s), {len(blocks)} block(s) that mix "
-        f"by {kinds}."
+        f"{data.resolution}x{data.resolution} pixels {'in gray' if data.channels == 1 else 'in colour'}, found by neural architecture "
+        f"search with mixer-nas {__version__}: {_count(len(architecture.stages), 'stage')} with "
+        f"{_count(len(blocks), 'block')}, mixing by {kinds}."
     )
 
 
@@ -145,7 +147,7 @@ def _costs(architecture: Architecture, size: Mapping[str, int], told: Told) -> s
             architecture, in_channels=channels, num_classes=classes, resolution=side, device="cpu", batch=batch
         )
         spread = f"{timed.p10_ms:.2f} to {timed.p90_ms:.2f}"
-        rows.append((f"forward pass of {batch} image(s)", f"{timed.median_ms:.2f} ms (p10 to p90 {spread})"))
+        rows.append((f"forward pass of {_count(batch, 'image')}", f"{timed.median_ms:.2f} ms (p10 to p90 {spread})"))
     where = f"Counts are by formula. Times are of this machine, {_plain(device_name('cpu'))}, one thread, float32."
     return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]) + f"\n\n{where}"
 
@@ -153,6 +155,8 @@ def _costs(architecture: Architecture, size: Mapping[str, int], told: Told) -> s
 def _protocol(told: Told) -> str:
     trial, data, settings = told.trial, told.data, told.settings
     recipe = dict(settings.get("recipe") or {})
+    if recipe.get("batch_size") == 0:  # chosen by the number of images
+        recipe["batch_size"] = Recipe(**recipe).batch(share_of(data.counts["train"], recipe.get("subset", 1.0)))
     rows = [
         ("data", f"{told.facts['data']} (digest {data.digest})"),
         ("images", ", ".join(f"{count:,} for {split}" for split, count in data.counts.items())),
@@ -162,7 +166,7 @@ def _protocol(told: Told) -> str:
         ("proposed by", trial.origin),
         ("trial", f"{trial.number}, attempt {trial.attempt}, architecture {trial.digest}"),
         ("seed", trial.budget.seed),
-        ("trained for", f"{trial.budget.stop} epoch(s) on {trial.budget.device}"),
+        ("trained for", f"{_count(trial.budget.stop, 'epoch')} on {trial.budget.device}"),
         *((label, recipe.pop(name, None)) for name, label in RECIPE.items()),
         ("and", ", ".join(f"{name} {value}" for name, value in sorted(recipe.items()))),
         ("normalised with", f"mean {list(data.mean)}, std {list(data.std)}, of pixels in [0, 1]"),
@@ -192,6 +196,10 @@ def _licence(licence: str) -> str:
         f"The licence of the weights {said}; that of the images they were trained on may bear on it. The code in "
         "`model.py` comes from mixer-nas and is under Apache-2.0."
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _plain(value: Any) -> str:
