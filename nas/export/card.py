@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from nas.architecture import Architecture
 from nas.costs import cost
-from nas.data import ImageData
 from nas.export import using
-from nas.export.equality import Check
+from nas.export.card_head import Told, head
 from nas.export.facts import title_of
 from nas.intervals import wilson
 from nas.latency import device_name, measure
 from nas.recipe import Recipe
 from nas.training import share_of
-from nas.trial import Trial
 from nas.version import __version__
 
-TASK = "image-classification"
 RECIPE = {  # what a reader of a card asks for first; the rest follows by name
     "epochs": "epochs",
     "batch_size": "batch size",
@@ -34,29 +30,12 @@ RECIPE = {  # what a reader of a card asks for first; the rest follows by name
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """What a card is made of.
-
-    Attributes:
-        facts: of `export.json`. trial, data: what was trained on what. checks: of the formats, safetensors first.
-        settings: of the study; empty where they are not known. licence: an identifier of the hub.
-    """
-
-    facts: Mapping[str, Any]
-    trial: Trial
-    data: ImageData
-    checks: Sequence[Check]
-    settings: Mapping[str, Any]
-    licence: str
-
-
 def card(architecture: Architecture, told: Told) -> str:
-    """The text. It times the network on this machine, for about a second. Raises: nothing of its own."""
+    """The text. It times the network on this machine, for about a second."""
     forms = tuple(check.form for check in told.checks)
     size = {"in_channels": told.data.channels, "num_classes": len(told.data.classes)}
     parts = (
-        _front_matter(told),
+        head(told),
         f"# {_plain(title_of(told.facts))}\n\n{_about(architecture, told)}",
         "![The network, stage by stage](architecture.svg)",
         f"## How good it is\n\n{_metrics(told)}",
@@ -69,53 +48,15 @@ def card(architecture: Architecture, told: Told) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(told: Told) -> str:
-    """YAML whose strings are JSON's, which YAML reads alike whatever is in them."""
-    data = str(told.facts["data"])
-    lines = [
-        "---",
-        f"license: {json.dumps(told.licence)}",
-        "library_name: mixer-nas",
-        f"pipeline_tag: {TASK}",
-        "tags:",
-        *(f"- {tag}" for tag in (TASK, "mixer-nas", "neural-architecture-search", "pytorch")),
-        *(f"- {check.form}" for check in told.checks if check.form in ("safetensors", "onnx")),
-    ]
-    if data.startswith("hf:"):
-        lines += ["datasets:", f"- {json.dumps(data.removeprefix('hf:'))}"]
-    lines += [
-        "metrics:",
-        "- accuracy",
-        "model-index:",
-        f"- name: {json.dumps(title_of(told.facts))}",
-        "  results:",
-        *(line for split in ("test", "validation") for line in _result(told, data, split)),
-        "---",
-    ]
-    return "\n".join(lines)
-
-
-def _result(told: Told, data: str, split: str) -> Iterator[str]:
-    name = json.dumps(data.partition(":")[2] or data)
-    yield "  - task:"
-    yield f"      type: {TASK}"
-    yield "    dataset:"
-    yield f"      name: {name}"
-    yield f"      type: {name}"
-    yield f"      split: {split}"
-    yield "    metrics:"
-    yield "    - type: accuracy"
-    yield f"      value: {told.checks[0].metrics[split]['accuracy']:.6f}"
-
-
 def _about(architecture: Architecture, told: Told) -> str:
     data, blocks = told.data, [block for stage in architecture.stages for block in stage.blocks]
     kinds = " and ".join(dict.fromkeys(block.mixer.kind.replace("_", " ") for block in blocks))
+    colour = "in gray" if data.channels == 1 else "in colour"
     return (
         f"An image classifier for the {len(data.classes)} classes of {_plain(told.facts['data'])}, "
-        f"{data.resolution}x{data.resolution} pixels {'in gray' if data.channels == 1 else 'in colour'}, found by neural architecture "
-        f"search with mixer-nas {__version__}: {_count(len(architecture.stages), 'stage')} with "
-        f"{_count(len(blocks), 'block')}, mixing by {kinds}."
+        f"{data.resolution}x{data.resolution} pixels {colour}, found by neural architecture search with mixer-nas "
+        f"{__version__}: {_count(len(architecture.stages), 'stage')} with {_count(len(blocks), 'block')}, mixing by "
+        f"{kinds}."
     )
 
 
@@ -155,7 +96,8 @@ def _costs(architecture: Architecture, size: Mapping[str, int], told: Told) -> s
 def _protocol(told: Told) -> str:
     trial, data, settings = told.trial, told.data, told.settings
     recipe = dict(settings.get("recipe") or {})
-    if recipe.get("batch_size") == 0:  # chosen by the number of images
+    ours = {field.name for field in dataclasses.fields(Recipe)}
+    if recipe.get("batch_size") == 0 and recipe.keys() <= ours:  # chosen by the number of images
         recipe["batch_size"] = Recipe(**recipe).batch(share_of(data.counts["train"], recipe.get("subset", 1.0)))
     rows = [
         ("data", f"{told.facts['data']} (digest {data.digest})"),

@@ -15,7 +15,8 @@ from nas.architecture import Architecture
 from nas.data import ImageData
 from nas.diagram import svg
 from nas.errors import ExportError, InputError
-from nas.export.card import Told, card
+from nas.export.card import card
+from nas.export.card_head import Told
 from nas.export.equality import Check, checked
 from nas.export.facts import facts_of, preprocess_of, title_of
 from nas.export.folder import check_target, held, whole
