@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from nas.architecture import Architecture
 from nas.errors import InputError
@@ -64,22 +63,29 @@ def measure(
     try:
         with torch.inference_mode():
             images_BCHW = images_BCHW.to(target, dtype)
-            _passes(model, images_BCHW, WARM_S, WARM_PASSES)
-            timed = sorted(_passes(model, images_BCHW, TIMED_S, LEAST))
+            return timed(model, images_BCHW)
     finally:
         torch.set_num_threads(before)
-    tenth, half, ninth = (timed[round(share * (len(timed) - 1))] for share in (0.1, 0.5, 0.9))
-    return Latency(half, tenth, ninth, len(timed))
 
 
-def _passes(model: nn.Module, images_BCHW: torch.Tensor, seconds: float, least: int) -> list[float]:
+def timed(function: Callable[[torch.Tensor], object], images_BCHW: torch.Tensor) -> Latency:
+    """What `function` takes for a batch, once it is warm; about half a second."""
+    _passes(function, images_BCHW, WARM_S, WARM_PASSES)
+    found = sorted(_passes(function, images_BCHW, TIMED_S, LEAST))
+    tenth, half, ninth = (found[round(share * (len(found) - 1))] for share in (0.1, 0.5, 0.9))
+    return Latency(half, tenth, ninth, len(found))
+
+
+def _passes(
+    function: Callable[[torch.Tensor], object], images_BCHW: torch.Tensor, seconds: float, least: int
+) -> list[float]:
     """Milliseconds of each pass."""
     found: list[float] = []
     ends = time.perf_counter() + seconds
     while len(found) < least or (time.perf_counter() < ends and len(found) < MOST):
         _wait(images_BCHW)
         started = time.perf_counter()
-        model(images_BCHW)
+        function(images_BCHW)
         _wait(images_BCHW)
         found.append(1e3 * (time.perf_counter() - started))
     return found

@@ -12,6 +12,7 @@ import typer
 
 from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
+from runners.cli_export import bench, export, predict
 from runners.cli_look import Watching, best, status, trials
 from runners.cli_search import search
 from runners.cli_studies import confirm, doctor, enqueue, report, studies_app
@@ -81,21 +82,9 @@ def proxies(
     )
 
 
-@app.command()
-def export(
-    study: StudyName,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Directory to make")],
-    trial: Annotated[int | None, typer.Option(help="Number of the trial [default: the best]")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there")] = False,
-    storage: Storage = None,
-    as_json: Json = False,
-) -> None:
-    """Write a trial's model: weights, architecture, metrics; reloaded and compared before anything is kept."""
-    from runners import look
-
-    look.export_trial(study, storage, to=to, number=trial, force=force, as_json=as_json, out=out)
-
-
+app.command()(export)
+app.command()(predict)
+app.command()(bench)
 app.command()(confirm)
 app.command()(enqueue)
 app.command()(doctor)

@@ -1,11 +1,10 @@
-"""The commands that look at costs and spaces, and `nas export`."""
+"""The commands that look at costs and spaces."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,77 +16,11 @@ from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
 from nas.mixers import outside
-from nas.ranking import ranked
-from nas.store.database import storage_url
-from nas.store.reading import StudyRecord, read_study
-from nas.trial import Trial
 from nas.wording import quantity
-from runners.best import shortfall_of
 from runners.job_setup import read_architecture
 from runners.tables import print_json
 
 RESOLUTIONS = (8, 28, 32, 224)
-
-
-def export_trial(
-    name: str, storage: str | None, *, to: Path, number: int | None, force: bool, as_json: bool, out: Console
-) -> None:
-    """`nas export`. Raises: InputError, ExportError."""
-    record = read_study(storage_url(storage), name)
-    chosen = _chosen(record, number)
-    source = record.settings.get("source")
-    if "confirms" in record.settings:
-        raise InputError(
-            f"study {name!r} holds what `nas confirm` trained of {record.settings['confirms']!r}; name that one"
-        )
-    if not isinstance(source, dict):
-        raise InputError(f"study {name!r} evaluates by a function of your own, which has no model to export")
-    from nas.data import load
-    from nas.export import export
-
-    data = load(source["data"], resolution=source["resolution"])
-    if data.digest != source["digest"]:
-        raise InputError(
-            f"data {source['data']!r} has changed since study {name!r} was made; its test images may be seen ones"
-        )
-    exported = export(chosen, data, to, study=name, force=force)
-    if as_json:
-        print_json(
-            {
-                "folder": str(exported.folder),
-                "files": exported.files,
-                "trial": chosen.number,
-                "metrics": exported.metrics,
-            }
-        )
-        return
-    out.print(
-        f"trial {chosen.number} of {name} exported to {exported.folder}: {', '.join(exported.files)}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for split, values in exported.metrics.items():
-        out.print(
-            f"  {split}: accuracy {values['accuracy']:.4f}, loss {values['loss']:.4f} (recomputed from the files)",
-            highlight=False,
-        )
-    out.print("  the reloaded model gives the same logits", highlight=False)
-
-
-def _chosen(record: StudyRecord, number: int | None) -> Trial:
-    if number is None:
-        from nas.export import has_weights
-
-        complete = ranked(record.trials, record.objectives, record.limits)
-        if not complete and (short := shortfall_of(record)):
-            raise InputError(f"{short}; --trial exports it all the same")
-        if not complete:
-            raise InputError(f"study {record.name!r} has no complete trial to export ({len(record.trials)} in all)")
-        return next((trial for trial in complete if has_weights(trial)), complete[0])
-    known = {trial.number: trial for trial in record.trials}
-    if number not in known:
-        raise InputError(f"study {record.name!r} has no trial {number}; it has 0 to {len(record.trials) - 1}")
-    return known[number]
 
 
 def cost_of(

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -72,7 +72,9 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
             seconds = time.monotonic() - started
             outcome = Outcome(setup, result, published, comparison, None, url, seconds)
             if config.export is not None and setup.training is not None and result.best is not None:
-                outcome = dataclasses.replace(outcome, exported=_exported(result, setup.training, config.export, err))
+                outcome = dataclasses.replace(
+                    outcome, exported=_exported(result, setup.training, config.export, err, setup.settings)
+                )
     except Terminated:
         err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
         raise
@@ -112,7 +114,9 @@ def _check_beside(setup: Setup) -> None:
         check(config)
 
 
-def _exported(result: Result, training: Training, to: str, err: Console) -> Exported | None:
+def _exported(
+    result: Result, training: Training, to: str, err: Console, settings: Mapping[str, Any]
+) -> Exported | None:
     """The best trial whose weights are there: a reused one may have lost them, one that Optuna ran never had any."""
     from nas.export import export, has_weights
 
@@ -124,7 +128,9 @@ def _exported(result: Result, training: Training, to: str, err: Console) -> Expo
             highlight=False,
             soft_wrap=True,
         )
-    return None if chosen is None else export(chosen, training.data, Path(to), study=result.study, force=True)
+    if chosen is None:
+        return None
+    return export(chosen, training.data, Path(to), study=result.study, force=True, settings=settings)
 
 
 def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[Any]) -> Result:

@@ -158,14 +158,14 @@ def _write(stem: Path, rows: Iterable[tuple[Image.Image, int]], side: int, chann
     labels: list[int] = []
     with stem.with_suffix(".images").open("wb") as file:
         for image, label in rows:
-            file.write(_pixels(image, side, channels))
+            file.write(pixels(image, side, channels))
             labels.append(label)
     np.asarray(labels, np.int64).tofile(stem.with_suffix(".labels"))
     return len(labels)
 
 
-def _pixels(image: Image.Image, side: int, channels: int) -> bytes:
-    """Short side to `side`, centre crop, 8 bits."""
+def pixels(image: Image.Image, side: int, channels: int) -> bytes:
+    """The centre square of a picture at `side` pixels, 8 bits, row by row: what networks are trained on."""
     if image.mode in ("I", "I;16", "F"):
         image = _eight_bits(image)
     image = image.convert("L" if channels == 1 else "RGB")

@@ -124,7 +124,7 @@ class HuggingFace:
         for index, row in enumerate(self._translated(rows)):
             if row[label] is None or int(row[label]) < 0:
                 raise DataError(f"data {self.name!r}: image {index} of split {split!r} has no label")
-            yield _decode(row[image], f"image {index} of split {split!r} of {self.name!r}"), int(row[label])
+            yield decode(row[image], f"image {index} of split {split!r} of {self.name!r}"), int(row[label])
 
     def _translated(self, rows: Any) -> Iterator[Any]:
         """The rows; what the library raises on the way becomes a DataError."""
@@ -189,7 +189,8 @@ def _split_folders(root: Path) -> dict[str, str]:
     return {"train": str(root / "**")}
 
 
-def _decode(cell: Any, where: str) -> Image.Image:
+def decode(cell: Any, where: str) -> Image.Image:
+    """A picture from its bytes or, where there are none, from its path. Raises: DataError naming it."""
     path = str(cell.get("path") or "") if isinstance(cell, dict) else ""
     try:
         content = cell["bytes"] if cell["bytes"] is not None else Path(path).read_bytes()

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from nas import search
 from nas.architecture import Architecture, Block, Embedding, Stage
 from nas.errors import ExportError, InputError
-from nas.export import export, load_exported
+from nas.export import FORMATS, export, load_exported
 from nas.mixers import ConvAttention, DepthwiseConv, Pooling
 from nas.recipe import Recipe
 from nas.space import Space, of, one_of
@@ -35,12 +35,9 @@ def test_an_export_reloads_to_the_metrics_that_the_search_saw(result, digits, tm
     exported = export(result.best, digits, tmp_path / "model", study="s")
 
     assert exported.files == (
-        "architecture.json",
-        "architecture.svg",
-        "export.json",
-        "metrics.json",
-        "model.safetensors",
-    )
+        "README.md", "architecture.json", "architecture.svg", "export.json", "metrics.json", "model.py",
+        "model.safetensors", "preprocess.json",
+    )  # fmt: skip
     assert exported.largest_difference == 0
     assert exported.metrics["validation"]["accuracy"] == result.best.metrics["accuracy"]
     model, facts = load_exported(tmp_path / "model")
@@ -77,15 +74,72 @@ def test_an_existing_export_needs_force_and_anything_else_is_never_replaced(resu
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
 
 
-def test_a_failed_check_leaves_nothing_behind(result, digits, tmp_path, monkeypatch):
-    def spoil(weights, path):
-        save_file({name: value + 1 if value.is_floating_point() else value for name, value in weights.items()}, path)
+def test_all_formats_agree_and_say_by_how_much(result, digits, tmp_path):
+    exported = export(result.best, digits, tmp_path / "model", study="s", formats=tuple(FORMATS), strict=True)
 
-    monkeypatch.setattr("nas.export.save_file", spoil)
+    assert [check.form for check in exported.checks] == ["safetensors", "py", "onnx", "pt2"]
+    assert not exported.left_out
+    told = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    for check in exported.checks:
+        assert check.largest_difference <= check.allowed
+        assert told["formats"][check.form]["largest_difference"] == check.largest_difference
+    assert told["formats"]["onnx"]["tolerance"] == 1e-4
+    for split in ("validation", "test"):
+        assert told["formats"]["onnx"][split]["accuracy"] == told[split]["accuracy"]
+        low, high = told["accuracy_95"][split]
+        assert low < told[split]["accuracy"] < high
 
-    with pytest.raises(ExportError, match="the reloaded model differs from the trained one by up to"):
+
+def spoiled(part):
+    """A writer of weights that are wrong where the name of the tensor says so."""
+
+    def spoil(weights, path, **more):
+        save_file({name: value + 1 if part in name else value for name, value in weights.items()}, path, **more)
+
+    return spoil
+
+
+def test_a_failed_check_says_which_format_differs_by_how_much_and_leaves_nothing_behind(
+    result, digits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("nas.export.formats.save_file", spoiled("classifier.bias"))
+
+    with pytest.raises(
+        ExportError,
+        match=r"the safetensors differs from the trained model by up to 1\.?\d* in its logits; 0 is allowed",
+    ):
         export(result.best, digits, tmp_path / "model", study="s")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_format_that_differs_is_named_and_leaves_nothing_behind(result, digits, tmp_path, monkeypatch):
+    def another(program, path):
+        weights = program.state_dict  # shared with the model
+        weights["classifier.bias"] = torch.nn.Parameter(weights["classifier.bias"].detach() + 0.01)
+        save(program, path)
+
+    save = torch.export.save
+    monkeypatch.setattr(torch.export, "save", another)
+
+    with pytest.raises(ExportError, match=r"the pt2 differs from the trained model by up to 0\.01"):
+        export(result.best, digits, tmp_path / "model", study="s", formats=("pt2",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_cannot_be_written_is_left_out_with_its_reason_unless_it_was_asked_for(
+    result, digits, tmp_path, monkeypatch
+):
+    def refuse(*_args, **_more):
+        raise ExportError("token mixer 'mine' cannot be written into a file of its own")
+
+    monkeypatch.setattr("nas.standalone.source", refuse)
+
+    exported = export(result.best, digits, tmp_path / "model", study="s")
+    assert exported.left_out == {"py": "token mixer 'mine' cannot be written into a file of its own"}
+    assert "model.py" not in exported.files
+    with pytest.raises(ExportError, match="token mixer 'mine'"):
+        export(result.best, digits, tmp_path / "strict", study="s", strict=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_place_that_cannot_be_written_is_named(result, digits, tmp_path):

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from nas.intervals import interval, t_quantile, t_share
+from nas.intervals import interval, t_quantile, t_share, wilson
 
 TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 30: 2.042, 99: 1.984}  # 97.5 %
 
@@ -57,3 +57,23 @@ def test_intervals_of_normal_samples_hold_the_true_mean_as_often_as_they_say():
 
     share = statistics.fmean(found.low <= 3 <= found.high for found in held)
     assert abs(share - 0.95) < 4 * math.sqrt(0.95 * 0.05 / rounds)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (1, 10), (5, 10), (81, 263), (357, 359), (10, 10)])
+def test_wilsons_ends_are_the_shares_that_lie_just_so_far_from_what_was_seen(right, count):
+    share = right / count
+
+    for end in wilson(right, count):
+        assert abs(share - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / count), abs=1e-6)
+    low, high = wilson(right, count)
+    assert 0 <= low <= share <= high <= 1
+
+
+def test_wilsons_interval_of_newcombes_example():
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I
+
+
+@pytest.mark.parametrize(("right", "count"), [(-1, 3), (4, 3), (0, 0)])
+def test_no_interval_of_what_is_no_share(right, count):
+    with pytest.raises(ValueError, match="right of"):
+        wilson(right, count)

@@ -35,7 +35,8 @@ def test_a_search_on_the_digits_ends_with_a_front_an_export_and_a_report_of_ever
     assert all(trial["metrics"]["params"] <= 3e4 and trial["metrics"]["macs"] <= 1e6 for trial in told["pareto"])
     assert 0 < told["export"]["metrics"]["test"]["accuracy"] <= 1
     assert {path.name for path in (folder / "exports" / "best").iterdir()} == {
-        "architecture.json", "architecture.svg", "export.json", "metrics.json", "model.safetensors",
+        "README.md", "architecture.json", "architecture.svg", "export.json", "metrics.json", "model.py",
+        "model.safetensors", "preprocess.json",
     }  # fmt: skip
     assert "1,079 training and 359 validation images of 8x8" in progress
     assert progress.count("\ntrial ") == 4
@@ -75,7 +76,8 @@ def test_export_writes_another_trial_and_recomputes_its_accuracy(nas, searched, 
     number, url = told["pareto"][-1]["number"], f"sqlite:///{folder}/nas.db"
 
     code, out, _ = nas(
-        "export", "metaformer-digits", "--to", tmp_path / "m", "--trial", number, "--storage", url, "--json"
+        *("export", "metaformer-digits", "--to", tmp_path / "m", "--trial", number, "--format", "safetensors"),
+        *("--storage", url, "--json"),
     )
 
     assert code == 0
