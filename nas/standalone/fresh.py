@@ -55,7 +55,8 @@ for index, (folder, images, logits, last) in enumerate(job["runs"]):
 def run(folder: Path, images_BCHW: Tensor) -> Tensor:
     """The logits that `model.py` and `model.safetensors` in `folder` give in a fresh interpreter, on the CPU.
 
-    It starts outside of this project and cannot import our packages; images keep their memory format. Raises: ExportError in one line when it fails.
+    It starts outside of this project and cannot import our packages; images keep their memory format.
+    Raises: ExportError in one line when it fails.
     """
     return run_all([(folder, images_BCHW)])[0]
 
