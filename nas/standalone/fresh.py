@@ -36,11 +36,13 @@ sys.meta_path.insert(0, Away())
 import torch
 
 torch.set_num_threads(job["threads"])
-for index, (folder, images, logits) in enumerate(job["runs"]):
+for index, (folder, images, logits, last) in enumerate(job["runs"]):
     spec = importlib.util.spec_from_file_location(f"model_{index}", Path(folder) / "model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model, images_BCHW = module.load(), module.read(Path(images))["images"].clone()  # aligned in memory
+    if last:
+        images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         out = model(images_BCHW).float().contiguous()
     header = {"logits": {"dtype": "F32", "shape": list(out.shape), "data_offsets": [0, out.numel() * 4]}}
@@ -53,7 +55,8 @@ for index, (folder, images, logits) in enumerate(job["runs"]):
 def run(folder: Path, images_BCHW: Tensor) -> Tensor:
     """The logits that `model.py` and `model.safetensors` in `folder` give in a fresh interpreter, on the CPU.
 
-    It starts outside of this project and cannot import our packages. Raises: ExportError in one line when it fails.
+    It starts outside of this project and cannot import our packages; images keep their memory format.
+    Raises: ExportError in one line when it fails.
     """
     return run_all([(folder, images_BCHW)])[0]
 
@@ -65,7 +68,8 @@ def run_all(runs: Sequence[tuple[Path, Tensor]]) -> list[Tensor]:
         for index, (folder, images_BCHW) in enumerate(runs):
             images, logits = (str(Path(scratch) / f"{index}.{each}.safetensors") for each in ("images", "logits"))
             save_file({"images": images_BCHW.detach().cpu().contiguous()}, images)
-            named.append((str(folder.absolute()), images, logits))
+            last = images_BCHW.is_contiguous(memory_format=torch.channels_last)  # which a file does not keep
+            named.append((str(folder.absolute()), images, logits, last))
         path = [each for each in sys.path if each]
         job = {"runs": named, "path": path, "away": OURS, "threads": torch.get_num_threads()}
         try:
@@ -76,6 +80,6 @@ def run_all(runs: Sequence[tuple[Path, Tensor]]) -> list[Tensor]:
             if child.returncode:
                 said = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
                 raise ExportError(f"model.py does not run by itself: {said[-1].strip()[:300]}")
-            return [load_file(logits)["logits"] for _, _, logits in named]
+            return [load_file(logits)["logits"] for _, _, logits, _ in named]
         except (OSError, subprocess.SubprocessError, SafetensorError) as error:
             raise ExportError(f"model.py does not run by itself: {error}") from error
