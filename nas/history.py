@@ -55,6 +55,7 @@ class History:
         self._trials: list[Trial] = []
         self._seen = [0]  # complete trials after so many trainings
         self._after: list[int] = []  # trainings that had ended with each complete trial
+        self._values: dict[int, float] = {}  # after so many moves of the best, or the front, once asked for
         for trial in finished:
             if trial.source is not Source.REUSED:
                 self._seen.append(self._seen[-1])
@@ -82,13 +83,16 @@ class History:
 
     def value(self, trainings: int | None = None) -> float | None:
         """After so many trainings (None: now); None where nothing was complete. Large is good for a hypervolume."""
-        return self._value(self._losses[: self._seen[self.trainings if trainings is None else trainings]])
+        complete = self._seen[self.trainings if trainings is None else trainings]
+        moves = bisect.bisect_right(self._moves, complete, key=lambda move: move[0])
+        if moves and moves not in self._values:
+            self._values[moves] = self._value(self._moves[moves - 1][1])
+        return self._values.get(moves)
 
-    def _value(self, losses: Sequence[tuple[float, ...]]) -> float | None:
-        if not losses:
-            return None
+    def _value(self, losses: Sequence[tuple[float, ...]]) -> float:
+        """Of a best, or a front."""
         if len(self.objectives) == 1:
-            best = min(losses)[0]
+            best = losses[0][0]
             return -best if self.objectives[0].maximize else best
         points = [[(x - at) / unit for x, (at, unit) in zip(row, self.scale, strict=True)] for row in losses]
         return hypervolume(points, [0.0] * len(self.objectives))
@@ -96,9 +100,7 @@ class History:
     @property
     def curve(self) -> list[float | None]:
         """The value after each training, from the first."""
-        complete = [0, *(count for count, _ in self._moves)]  # trials, with which a value began
-        values = [None, *(self._value(kept) for _, kept in self._moves)]
-        return [values[bisect.bisect_right(complete, seen) - 1] for seen in self._seen[1:]]
+        return [self.value(count) for count in range(1, self.trainings + 1)]
 
     @cached_property
     def _moves(self) -> list[tuple[int, list[tuple[float, ...]]]]:
@@ -110,6 +112,16 @@ class History:
                 kept = [*(other for other in kept if not covers(row, other)), row]
                 moves.append((count, kept))
         return moves
+
+    @property
+    def steps(self) -> list[tuple[int, float, Trial]]:
+        """Where the value rose (or fell, if that is better): trainings that had ended, the value, and the trial."""
+        found: list[tuple[int, float, Trial]] = []
+        for count, kept in self._moves:
+            value = self._value(kept)
+            if not found or value != found[-1][1]:
+                found.append((self._after[count - 1], value, self._trials[count - 1]))
+        return found
 
     def reached(self, value: float) -> int | None:
         """After how many trainings the value was this good or better; None for not yet."""

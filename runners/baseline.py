@@ -5,39 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from nas.companions import BASELINE, Comparison, beside
 from nas.config import SearchConfig
 from nas.errors import InputError
-from nas.history import History, scale_of
-from nas.ranking import ranked
 from nas.store.reading import read_study
-from nas.trial import Trial
+from nas.wording import quantity
 from runners.job_setup import Setup
-from runners.tables import quantity
-
-BASELINE = ".baseline"  # the study of random search is called so after the search's name
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """A search beside random search, both after the same number of trainings.
-
-    Attributes:
-        study: of the random search. sampler: of the other one.
-        trainings: how many of each are compared: as many as the one with fewer has.
-        measure: the metric, or "hypervolume", both in the units of one scale (see `nas.history`).
-        ours, random: the values after so many trainings; None where nothing was complete.
-        reached: after how many trainings the search was as good as random search in the end; None for never.
-        best: the best trial of random search by the first objective.
-    """
-
-    study: str
-    sampler: str
-    trainings: int
-    measure: str
-    ours: float | None
-    random: float | None
-    reached: int | None
-    best: Trial | None
 
 
 def random_search(setup: Setup) -> Setup:
@@ -56,23 +29,7 @@ def check(config: SearchConfig) -> None:
 def compare(setup: Setup, url: str) -> Comparison:
     """A search and its baseline as they stand in the database. Raises: StoreError."""
     mine, theirs = read_study(url, setup.study), read_study(url, setup.study + BASELINE)
-    both = [History(record.finished, record.objectives, limits=record.limits) for record in (mine, theirs)]
-    scale = scale_of(both)
-    ours, random = (
-        History(record.finished, record.objectives, scale, limits=record.limits) for record in (mine, theirs)
-    )
-    trainings = min(ours.trainings, random.trainings)
-    final = random.value(trainings)
-    return Comparison(
-        study=theirs.name,
-        sampler=setup.config.sampler,
-        trainings=trainings,
-        measure=ours.measure,
-        ours=ours.value(trainings),
-        random=final,
-        reached=None if final is None else ours.reached(final),
-        best=next(iter(ranked(theirs.trials, theirs.objectives, theirs.limits)), None),
-    )
+    return beside(mine, theirs, setup.config.sampler)
 
 
 def comparison_line(found: Comparison) -> str:

@@ -15,8 +15,9 @@ from nas.version import __version__
 from runners.cli_export import bench, export, predict
 from runners.cli_look import Watching, best, status, trials
 from runners.cli_search import search
-from runners.cli_studies import confirm, doctor, enqueue, studies_app
+from runners.cli_studies import confirm, doctor, enqueue, report, studies_app
 from runners.options import Json, Storage, StudyName, err, out
+from runners.screen import plain
 
 app = typer.Typer(
     name="nas",
@@ -87,6 +88,7 @@ app.command()(bench)
 app.command()(confirm)
 app.command()(enqueue)
 app.command()(doctor)
+app.command()(report)
 
 
 @app.command()
@@ -226,5 +228,5 @@ def _leave(number: int) -> NoReturn:
 
 def _fail(message: str) -> None:
     if message:
-        sys.stderr.write(f"nas: {' '.join(message.split())}\n")
+        sys.stderr.write(f"nas: {plain(' '.join(message.split()))}\n")
     sys.exit(2)

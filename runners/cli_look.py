@@ -40,7 +40,6 @@ def status(
         typer.Option(
             metavar="[SECONDS]",
             help="Look again every so many seconds [2] until the study is over; in a file, a line for every change",
-            min=0.1,
         ),
     ] = None,
     plot: Annotated[

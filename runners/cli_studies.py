@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,6 +90,24 @@ def enqueue(
     from runners import study_commands
 
     study_commands.enqueue(study, what, storage, as_json=as_json, out=out)
+
+
+def report(
+    study: StudyName,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="FILE.html, FILE.md or FILE.json [default: md, json printed]")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="html|md|json", help="What to write [default: by the file's ending]"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no report of ours")] = False,
+    storage: Storage = None,
+) -> None:
+    """One file with what a study came to: the best, its rivals, the front, progress, choices, how to repeat it."""
+    from runners import report_command
+
+    report_command.write_report(study, storage, to=to, form=form, force=force, out=out)
 
 
 def doctor(

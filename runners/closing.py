@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from nas.api import Result
+from nas.companions import Comparison
 from nas.config import SearchConfig
 from nas.objectives import limits_from, objectives_from
 from nas.ranking import shortfall
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
 from nas.trial import Source, State, Trial
-from runners.baseline import Comparison, comparison_json, comparison_line
+from runners.baseline import comparison_json, comparison_line
 from runners.by_rung import rungs_json, rungs_line, spent_line
 from runners.job_setup import Setup
 from runners.tables import trial_json, trial_table
@@ -189,6 +190,7 @@ def _where_next(outcome: Outcome) -> list[str]:
     secret = "NAS_STORAGE_FILE" if os.environ.get("NAS_STORAGE_FILE") else "NAS_STORAGE"
     where = "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else f"  ({secret} as now)"
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
+    lines.append(f"all of it in one file: nas report {setup.study} --to {setup.study}.html{where}")
     if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
     if outcome.baseline is not None and outcome.result.best is not None:

@@ -25,7 +25,7 @@ from nas.trial import Trial
 from runners.by_rung import foremost
 from runners.compare_tables import Comparison, Side, show
 from runners.job_setup import read_architecture
-from runners.tables import last, trial_json, write_picture
+from runners.tables import last, trial_json, write_whole
 
 
 def compare(
@@ -46,7 +46,7 @@ def compare(
     if svg is not None:
         titles, (classes, channels) = (left.label, right.label), shape
         pair = left.candidate, right.candidate
-        write_picture(diagram.svg_pair(*pair, titles=titles, num_classes=classes, in_channels=channels), svg)
+        write_whole(diagram.svg_pair(*pair, titles=titles, num_classes=classes, in_channels=channels), svg)
     if as_json:
         sys.stdout.write(json.dumps(_as_json(name, left, right, found), allow_nan=False) + "\n")
     else:
@@ -60,7 +60,7 @@ def side_of(record: StudyRecord, what: str) -> Side:
         if not best:
             raise InputError(_no_best(record))
         return Side(f"trial {best[0].number} (best)", best[0].candidate, best[0])
-    if what.isdecimal():
+    if what.isdecimal() and len(what) < 12:
         known = {trial.number: trial for trial in record.trials}
         if int(what) not in known:
             has = f"it has 0 to {max(known)}" if known else "it has none yet"

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from nas.architecture import Architecture
 from nas.diagram import Difference
 from nas.diagram.words import value_words
 from nas.trial import Trial
-from runners.tables import quantity
+from nas.wording import quantity
 
 ROWS = 20  # of a curve; of a longer one as many are shown at even distances
 CURVES = 3  # metrics whose curves are shown
@@ -91,11 +90,11 @@ def _show_curves(
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, right_from: int) -> Table:
-    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold")
     for place, head in enumerate(heads):
-        table.add_column(escape(head), justify="right" if place >= right_from else "left", overflow="fold")
+        table.add_column(head, justify="right" if place >= right_from else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.api import NAME
+from nas.companions import CONFIRM
 from nas.errors import InputError, NasError, Terminated
 from nas.intervals import Interval
 from nas.measuring import LATENCY
@@ -38,14 +39,13 @@ from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
 from nas.trial import Trial
 from nas.version import __version__
+from nas.wording import quantity, short_network
 from runners.gpu_share import gpu_share
 from runners.job_setup import Setup
 from runners.screen import plain
 from runners.search_command import carry_out, signals
 from runners.study_commands import setup_of
-from runners.tables import quantity, short_network, trial_json
-
-CONFIRM = ".confirm"  # the study of the replicates is called so after the study's name
+from runners.tables import trial_json
 
 
 @dataclasses.dataclass(frozen=True)

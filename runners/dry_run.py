@@ -12,8 +12,8 @@ from rich.console import Console
 
 from nas.config import SearchConfig
 from nas.feasible import Feasibility, Pricing
+from nas.wording import quantity
 from runners.job_setup import Setup, Training, prepare, pricing_of, starts
-from runners.tables import quantity
 
 TIMED = 3  # feasible networks whose training is timed
 

@@ -6,8 +6,8 @@ import dataclasses
 
 from nas.errors import InputError
 from nas.memory import largest_peak, resident_bytes
+from nas.wording import quantity
 from runners.job_setup import Setup, Training, pricing_of
-from runners.tables import quantity
 
 
 @dataclasses.dataclass(frozen=True)

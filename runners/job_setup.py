@@ -30,7 +30,7 @@ from nas.proxies.in_search import ProxyScores
 from nas.recipe import Recipe
 from nas.space import Space
 from nas.version import __version__
-from runners.tables import short_architecture
+from nas.wording import short_architecture
 
 SIDE = 32  # pixels that a space is made for where nobody says any
 MEASURED = ("accuracy", "loss", *COSTS, LATENCY)  # what the built-in training can be judged by

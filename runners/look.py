@@ -16,8 +16,9 @@ from nas.costs import Cost, parts
 from nas.costs import cost as cost_by_formula
 from nas.errors import ArchitectureError, InputError
 from nas.mixers import outside
+from nas.wording import quantity
 from runners.job_setup import read_architecture
-from runners.tables import print_json, quantity
+from runners.tables import print_json
 
 RESOLUTIONS = (8, 28, 32, 224)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.history import WINDOWS, History
-from runners.tables import quantity
+from nas.wording import quantity
 
 
 def moved_line(history: History) -> str:

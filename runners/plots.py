@@ -11,20 +11,22 @@ from nas.fidelity import Rungs
 from nas.history import History
 from nas.objectives import Limit, Objective
 from nas.ranking import pareto, violation
+from nas.reached import by_rung
 from nas.trial import State, Trial
-from runners.by_rung import by_rung
-from runners.tables import quantity
+from nas.wording import quantity
 
 FRONT, OTHER, OVER, LINE = "●", "·", "×", "braille"
 COSTS = ("params", "macs")  # that a single objective is shown against
 TICK_COLUMNS = 14  # that a number below a plot takes at least, with the space to the next
+FEW = 40  # values of a hypervolume of more than two objectives, which take long
 Points = Mapping[str, Sequence[tuple[float, float]]]
 
 
 def progress_plot(history: History, width: int, height: int) -> str:
     """The best, or the hypervolume, over trainings; empty before there are two of them, or a value."""
-    curve = list(enumerate(history.curve, start=1))
-    known = [(count, value) for count, value in curve if value is not None]
+    every = 1 if len(history.objectives) <= 2 else max(1, math.ceil(history.trainings / FEW))
+    counts = [*range(1, history.trainings, every), history.trainings]
+    known = [(count, value) for count in counts if (value := history.value(count)) is not None]
     if len(known) < 2:
         return ""
     corners = [known[0]]
@@ -33,7 +35,7 @@ def progress_plot(history: History, width: int, height: int) -> str:
             corners += [(count, corners[-1][1]), (count, value)]
     corners.append(known[-1])
     name = f"best {history.measure}" if len(history.objectives) == 1 else "hypervolume of the front"
-    return _plot(f"{name} over trainings", {LINE: corners}, (1, len(curve)), width, height)
+    return _plot(f"{name} over trainings", {LINE: corners}, (1, counts[-1]), width, height)
 
 
 def cost_plot(

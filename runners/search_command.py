@@ -21,13 +21,14 @@ from rich.console import Console
 from nas import zoo
 from nas.api import NAME, Result, search
 from nas.architecture import Architecture
+from nas.companions import BASELINE, PUBLISHED, Comparison
 from nas.config import SearchConfig
 from nas.errors import InputError, Terminated
 from nas.objectives import excess
 from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact
-from runners.baseline import BASELINE, Comparison, check, compare, random_search
+from runners.baseline import check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.gpu_share import GpuShare, gpu_share
 from runners.job_setup import Setup, Training, import_attribute, latency_of, prepare, pricing_of, rung_scale, starts
@@ -38,8 +39,6 @@ from runners.tables import save_picture
 
 if TYPE_CHECKING:
     from nas.export import Exported
-
-PUBLISHED = ".published"  # the study of the scaled published families is called so after the search's name
 
 
 def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:

@@ -12,17 +12,19 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from nas.errors import StoreError
+from nas.errors import InputError, StoreError
 from nas.store.database import storage_url
 from nas.store.lease import LEASE_S
 from nas.store.watching import Watched
 from nas.trial import State
+from nas.wording import quantity
 from runners.plots import rungs_table
 from runners.screen import plain
 from runners.status import Moment, may_plot
-from runners.tables import print_json, quantity
+from runners.tables import print_json
 from runners.view import clock
 
+SHORTEST_S, LONGEST_S = 0.1, 86_400.0  # between looks
 ROWS = (5, 3, 1)  # of the best: as many of these as there is room for
 
 
@@ -32,12 +34,14 @@ def watch(name: str, storage: str | None, *, every_s: float, plot: bool | None, 
     It is over when nobody drives it and nothing runs. What a killed driver left running is waited for as long as a
     lease lasts, since somebody may take the study over, but only if there was a driver when this began.
 
-    Raises: InputError, StoreError when the study cannot be read at first; later that is shown, and tried again.
+    Raises: InputError for a time that cannot be; InputError, StoreError when the study cannot be read at first. Later
+    that is shown, and tried again, but for a study that was deleted.
     """
+    if not SHORTEST_S <= every_s <= LONGEST_S:
+        raise InputError(f"--watch {every_s:g}: {SHORTEST_S:g} to {LONGEST_S:g} seconds are expected")
     watched = Watched(storage_url(storage), name)
-    shown: _Shown = (
-        _Json() if as_json else _View(out, plots=may_plot(out, wanted=plot)) if out.is_terminal else _Lines(out)
-    )
+    steerable = out.is_terminal and not out.is_dumb_terminal
+    shown: _Shown = _Json() if as_json else _View(out, plots=may_plot(out, wanted=plot)) if steerable else _Lines(out)
     try:
         moment = Moment(watched.look())
         with shown:
@@ -147,12 +151,15 @@ class _View(_Shown):
 
     def _parts(self, moment: Moment, said: str) -> Iterator[RenderableType]:
         """What there is room for, the most telling first: the lines, the best, plots, the rungs."""
-        lines = moment.lines(rungs=not self._plots)
-        head = Text(plain("\n".join([moment.heading, *(f"  {line}" for line in lines if line)])))
+        lines = [moment.heading, *(f"  {line}" for line in moment.lines(rungs=not self._plots) if line)]
         last = f"the database is {said}" if said.startswith("away") else said
         foot = Text(plain(last or "Ctrl-C ends this view; the search goes on"), style="bold" if last else "")
         width, height = self._out.size
-        room = height - self._high(head) - self._high(foot) - 1
+        room = height - self._high(foot) - 1
+        while len(lines) > 1 and self._high(_text(lines)) > room:
+            lines.pop()
+        head = _text(lines)
+        room -= self._high(head)
         yield head
         yield from self._more(moment, width, room)
         yield foot
@@ -173,3 +180,7 @@ class _View(_Shown):
 
     def _high(self, part: RenderableType) -> int:
         return len(self._out.render_lines(part))
+
+
+def _text(lines: list[str]) -> Text:
+    return Text(plain("\n".join(lines)))

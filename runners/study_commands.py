@@ -21,8 +21,8 @@ from nas.store import doctor as doctors
 from nas.store import managing
 from nas.store.database import storage_url
 from nas.store.reading import read_study, study_names
+from nas.wording import quantity
 from runners.job_setup import Setup, full_side, prepare, pricing_of, read_architecture
-from runners.tables import quantity
 
 STOP_S = 60.0  # that `nas studies stop` waits for the driver to end
 

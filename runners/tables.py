@@ -14,71 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nas.architecture import Architecture, Stage
+from nas.architecture import Architecture
 from nas.errors import InputError
 from nas.objectives import Limit, Objective
 from nas.ranking import broken
 from nas.trial import State, Trial
+from nas.wording import quantity, short_network
 from runners.screen import plain
-
-SHORT = {
-    "identity": "id",
-    "pooling": "pool",
-    "depthwise_conv": "dw",
-    "separable_conv": "sep",
-    "random_mixing": "rand",
-    "token_mlp": "mlp",
-    "token_linear": "lin",
-    "gated_mlp": "gmlp",
-    "multi_axis_mlp": "axes",
-    "attention": "attn",
-    "conv_attention": "cvt",
-}
-
-
-def quantity(value: float) -> str:
-    """A number as people read it: 0.9812, 12.5, 146,890, 1.25M, 4.57G."""
-    if not math.isfinite(value):
-        return str(value)
-    if float(value).is_integer() and abs(value) < 1e6:
-        return f"{int(value):,}"
-    for bound, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if abs(value) >= bound:
-            return f"{value / bound:.3g}{unit}"
-    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
-
-
-def short_network(trial: Trial) -> str:
-    """A candidate in a few words; of a network, the mixer, width x depth of every stage."""
-    candidate = trial.candidate
-    if isinstance(candidate, Architecture):
-        return short_architecture(candidate)
-    return (
-        " ".join(f"{name}={_short(value)}" for name, value in candidate.items())
-        if isinstance(candidate, Mapping)
-        else str(candidate)
-    )
-
-
-def _short(value: Any) -> str:
-    return short_architecture(value) if isinstance(value, Architecture) else str(value)
-
-
-def short_architecture(architecture: Architecture) -> str:
-    """The mixer, width x depth of every stage; what differs from block to block, block by block."""
-    return " | ".join(_short_stage(stage) for stage in architecture.stages)
-
-
-def _short_stage(stage: Stage) -> str:
-    kinds = dict.fromkeys(SHORT.get(block.mixer.kind, block.mixer.kind) for block in stage.blocks)
-    mixer = stage.blocks[0].mixer
-    sizes = [str(getattr(mixer, name)) for name in ("kernel", "size", "kv_kernel") if hasattr(mixer, name)]
-    short = f"{'/'.join(kinds)}{''.join(sizes[:1])} {stage.width}x{len(stage.blocks)}"
-    strides = [str(getattr(block.mixer, "kv_stride", 0)) for block in stage.blocks]
-    ratios = [f"{block.mlp_ratio:g}" for block in stage.blocks]
-    return short + "".join(
-        f" {name}{''.join(each)}" for name, each in (("kv", strides), ("r", ratios)) if len(set(each)) > 1
-    )
 
 
 def trial_table(
@@ -182,22 +124,22 @@ def _plain(value: Any) -> Any:
 
 def save_picture(recorded: Console, path: Path, title: str) -> None:
     """What a recording console printed, as SVG. Raises: InputError when the file cannot be written."""
-    write_picture(recorded.export_svg(title=title), path)
+    write_whole(recorded.export_svg(title=title), path)
 
 
-def write_picture(svg: str, path: Path) -> None:
-    """Write a picture whole or not at all, in a directory that is made. Raises: InputError when that fails."""
+def write_whole(text: str, path: Path) -> None:
+    """Write a file whole or not at all, in a directory that is made. Raises: InputError when that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # /dev/stdout, and a directory, which says so itself
-            path.write_text(svg, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
             return
         whole = path.resolve()  # what a link points to is replaced, not the link
-        scratch = whole.with_name(f".{whole.name[:200]}.{os.getpid()}")
+        scratch = whole.with_name(f".nas-picture-{os.getpid()}")
         try:
-            scratch.write_text(svg, encoding="utf-8")
+            scratch.write_text(text, encoding="utf-8")
             scratch.replace(whole)
         finally:
             scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error

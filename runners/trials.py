@@ -11,7 +11,8 @@ from nas.errors import InputError
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
 from nas.trial import Trial
-from runners.tables import print_json, quantity, shown_metrics, trial_json, value_text, what_it_is
+from nas.wording import quantity
+from runners.tables import print_json, shown_metrics, trial_json, value_text, what_it_is
 from runners.trials_chosen import NUMBERS, TEXTS, Columns, Wanted, chosen, split
 from runners.trials_csv import write_csv
 

@@ -14,7 +14,7 @@ from nas.store.genes import Genes, read_genes
 from nas.store.reading import StudyRecord
 from nas.template import Scalar
 from nas.trial import State, Trial
-from runners.tables import short_network
+from nas.wording import short_network
 
 NUMBERS: Mapping[str, Callable[[Trial], float | None]] = {
     "number": lambda trial: trial.number,

@@ -11,7 +11,7 @@ from nas.progress import BeganAgain, LostWorker, Note, Place, WentOn
 from nas.ranking import broken
 from nas.study import Study
 from nas.trial import State, Trial
-from runners.tables import quantity, short_network
+from nas.wording import quantity, short_network
 
 WIDE = 160  # letters of a reason that is not the last one
 HOSTS = 4  # that are named; the others are counted

@@ -16,9 +16,10 @@ from rich.table import Table
 from nas import diagram, zoo
 from nas.costs import cost
 from nas.errors import ArchitectureError, InputError
+from nas.wording import quantity
 from nas.zoo.comparison import COMPARISON
 from runners.job_setup import read_architecture
-from runners.tables import quantity, write_picture
+from runners.tables import write_whole
 
 
 def table(family: str | None, *, compare: bool, as_json: bool, out: Console) -> None:
@@ -99,7 +100,7 @@ def show(
     outputs = classes or (entry.classes if entry else 1000)
     if svg is not None:
         title = name if entry else Path(name).name
-        write_picture(diagram.svg(architecture, num_classes=outputs, title=title), svg)
+        write_whole(diagram.svg(architecture, num_classes=outputs, title=title), svg)
     if as_json:
         sys.stdout.write(architecture.to_json() + "\n")
         return

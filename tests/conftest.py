@@ -13,6 +13,15 @@ import pytest
 from nas import Space, one_of
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """`soak_when(*words)`: with parameters whose id holds one of the words, a test is one of `make soak`."""
+    for item in items:
+        for mark in item.iter_markers("soak_when"):
+            if any(word in item.callspec.id for word in mark.args):
+                item.add_marker(pytest.mark.soak)
+
+
 def require(condition, what):
     """Skip with the reason where the machine lacks a part; in CI that is a failure."""
     if not condition:

@@ -37,6 +37,7 @@ def test_the_wheel_holds_the_four_packages_typed_and_nothing_else(built):
 
     assert {name.split("/")[0] for name in files} == PACKAGES
     assert {f"{package}/py.typed" for package in PACKAGES} <= files.keys()
+    assert {"dashboards/report.html.jinja", "dashboards/report.md.jinja"} <= files.keys()
     assert not [name for name in files if "tests" in name or name.startswith("test")]
 
 

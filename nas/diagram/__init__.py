@@ -6,5 +6,6 @@ from nas.diagram.comparing import Difference, differences
 from nas.diagram.lines import describe, text
 from nas.diagram.pair import svg_pair
 from nas.diagram.picture import svg
+from nas.diagram.sizes import classes_and_channels
 
-__all__ = ["Difference", "describe", "differences", "svg", "svg_pair", "text"]
+__all__ = ["Difference", "classes_and_channels", "describe", "differences", "svg", "svg_pair", "text"]

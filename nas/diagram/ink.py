@@ -5,6 +5,7 @@ A drawing is a list of elements and its height; it is placed by a translation, a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -130,14 +131,14 @@ def placed(x: float, y: float, elements: Iterable[str]) -> str:
     return f'<g transform="translate({_n(x)} {_n(y)})">{"".join(elements)}</g>'
 
 
-def page(wide: float, high: float, elements: Iterable[str], *, name: str, title: str, words: str) -> str:
-    """A whole picture on a white page of its own; `name` is the prefix of its ids, title and words its text."""
+def page(wide: float, high: float, elements: Iterable[str], *, title: str, words: str) -> str:
+    """A whole picture on a white page of its own; title and words are its text, and name its ids."""
+    title, words = clean(title), clean(words)
+    name = f"nas-{hashlib.sha256(f'{title}{words}'.encode()).hexdigest()[:12]}"
     size = f'width="{_n(wide)}" height="{_n(high)}" viewBox="0 0 {_n(wide)} {_n(high)}"'
     labels = f'role="img" aria-labelledby={quoteattr(f"{name}-title {name}-desc")}'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {labels} font-family="{FONT}">'
-    said = (
-        f'<title id="{name}-title">{escape(clean(title))}</title><desc id="{name}-desc">{escape(clean(words))}</desc>'
-    )
+    said = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(words)}</desc>'
     ground = box(0.5, 0.5, wide - 1, high - 1, fill=PAPER, line="#dddddd", round_by=6)
     return "\n".join([head, said, ground, *elements, "</svg>\n"])
 

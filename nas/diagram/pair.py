@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from nas.architecture import Architecture
 from nas.costs import parts
+from nas.diagram.cards import PLAIN, SMALL
 from nas.diagram.comparing import Difference, block_by_block, differences
 from nas.diagram.ink import ALERT, LINE, SOFT, Drawing, box, lines, page, placed, stroke, text, wrapped
-from nas.diagram.panels import PLAIN, SMALL, Frame, Scale, arrow, scale_of
+from nas.diagram.panels import Frame, Scale, arrow, scale_of
 from nas.diagram.picture import GAP, default_title, footer, header, in_words, panels, summary
 from nas.diagram.words import field_words, value_words
 from nas.tally import Tally
@@ -56,9 +57,8 @@ def svg_pair(
     elements += [*body, placed(0, y, listed.elements), placed(0, y + listed.height, foot.elements)]
     said = [in_words(each, num_classes=num_classes, in_channels=in_channels) for each in pair]
     words = f"Left: {headings[0]}. {said[0]} Right: {headings[1]}. {said[1]} {_in_words(found)}"
-    name = f"nas-{left.digest[:8]}-{right.digest[:8]}"
     title = f"{headings[0]} beside {headings[1]}"
-    return page(FULL.wide, y + listed.height + foot.height, elements, name=name, title=title, words=words)
+    return page(FULL.wide, y + listed.height + foot.height, elements, title=title, words=words)
 
 
 def notes_of(found: Sequence[Difference]) -> dict[str, list[str]]:
@@ -123,7 +123,8 @@ def difference_list(found: Sequence[Difference], headings: Sequence[str]) -> Dra
     ]
     y = max(cell.height for cell in head) + 3
     elements += [element for cell in head for element in cell.elements]
-    for each in found[:MOST]:
+    shown = _shown(found)
+    for each in shown:
         elements.append(stroke(f"M{first:g} {y:.1f}H{FULL.wide - FULL.margin:g}", line="#dddddd"))
         told = (each.where, value_words(each.left), value_words(each.right))
         cells = [
@@ -132,14 +133,22 @@ def difference_list(found: Sequence[Difference], headings: Sequence[str]) -> Dra
         ]
         elements += [element for cell in cells for element in cell.elements]
         y = max(cell.height for cell in cells) + 3
-    if len(found) > MOST:
-        elements.append(text(first, y + 14, f"and {len(found) - MOST} more", size=SMALL, fill=SOFT))
+    if len(found) > len(shown):
+        elements.append(text(first, y + 14, f"and {len(found) - len(shown)} more", size=SMALL, fill=SOFT))
         y += 20
     return Drawing(y, elements)
+
+
+def _shown(found: Sequence[Difference]) -> list[Difference]:
+    """The costs, and as many of the others as there is room for."""
+    costs = [each for each in found if each.path.startswith("costs.")]
+    return [*costs, *(each for each in found if each not in costs)][:MOST]
 
 
 def _in_words(found: Sequence[Difference]) -> str:
     if not found:
         return "The two networks are the same."
-    told = [f"{each.where}, {value_words(each.left)} and {value_words(each.right)}" for each in found[:MOST]]
-    return f"They differ in: {'; '.join(told)}" + (f"; and {len(found) - MOST} more." if len(found) > MOST else ".")
+    shown = _shown(found)
+    told = [f"{each.where}, {value_words(each.left)} and {value_words(each.right)}" for each in shown]
+    more = [f"and {len(found) - len(shown)} more"] if len(found) > len(shown) else []
+    return f"They differ in: {'; '.join([*told, *more])}."

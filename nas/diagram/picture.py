@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from nas.architecture import Architecture
 from nas.costs import parts
 from nas.diagram import words
+from nas.diagram.cards import SMALL
 from nas.diagram.ink import SOFT, Drawing, page, phrases, placed, text, wrapped
 from nas.diagram.mixer_words import mixer_facts, mixer_name
-from nas.diagram.panels import SMALL, Frame, Notes, Scale, arrow, head_panel, scale_of, stage_panel
+from nas.diagram.panels import Frame, Notes, Scale, arrow, head_panel, scale_of, stage_panel
 from nas.tally import Tally
 
 WIDE = Frame(wide=800, margin=20, map_wide=140, cost_wide=146, beside=True)
@@ -38,8 +39,7 @@ def svg(architecture: Architecture, *, num_classes: int = 1000, in_channels: int
     foot = footer(WIDE)
     elements.append(placed(0, y, foot.elements))
     said = in_words(architecture, num_classes=num_classes, in_channels=in_channels)
-    name = f"nas-{architecture.digest[:12]}"
-    return page(WIDE.wide, y + foot.height, elements, name=name, title=heading, words=said)
+    return page(WIDE.wide, y + foot.height, elements, title=heading, words=said)
 
 
 def panels(
@@ -84,8 +84,8 @@ def header(frame: Frame, title: str, facts: Sequence[str]) -> Drawing:
     for line in wrapped(title, 19, frame.wide - 2 * frame.margin, bold=True, most=3):
         elements.append(text(frame.margin, y + 19, line, size=19, bold=True))
         y += 25
-    for line in phrases(facts, 13, frame.wide - 2 * frame.margin):
-        elements.append(text(frame.margin, y + 14, line, size=13, fill=SOFT))
+    for line in phrases(facts, 12.5, frame.wide - 2 * frame.margin):
+        elements.append(text(frame.margin, y + 14, line, size=12.5, fill=SOFT))
         y += 18
     return Drawing(y + 4, elements)
 

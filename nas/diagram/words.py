@@ -47,10 +47,11 @@ def mlp_facts(block: Block, place: Place) -> list[str]:
 
 def block_facts(block: Block) -> list[str]:
     """Norm and scales of a block."""
-    order = "after each" if block.layout == "conv_mixer" else "before each"
+    alone = block.layout == "pre_norm" and not block.mlp_ratio
+    order = "before it" if alone else "after each" if block.layout == "conv_mixer" else "before each"
     norm = [f"{said} {order}" for said in norms(block)] or ["no norm"]
     scales = {"layer scale": block.layer_scale, "residual scale": block.residual_scale}
-    bare = [] if block.mlp_bias else ["MLP without bias"]
+    bare = ["no MLP"] if alone else [] if block.mlp_bias else ["MLP without bias"]
     return [*norm, *(f"{name} {value:g}" for name, value in scales.items() if value), *bare]
 
 

@@ -146,6 +146,15 @@ def spearman(values: Floats, others: Floats) -> float | None:
     return _pearson(stats.rankdata(values), stats.rankdata(others))
 
 
+def spearman_interval(
+    values: Floats, others: Floats, *, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float] | None:
+    """The 95 % interval of Spearman's correlation by resampling the pairs; None where there is no correlation."""
+    if spearman(values, others) is None:
+        return None
+    return _interval(_resampled(values, others, seed, resamples))
+
+
 def partial(values: Floats, others: Floats, given: Floats) -> float | None:
     """Spearman's correlation of two once their ranks are regressed on the ranks of a third."""
     if len(values) < FEWEST:
@@ -175,9 +184,9 @@ def _pearson(first: Floats, second: Floats) -> float | None:
     return float(first @ second) / size if size > 1e-9 * len(first) else None
 
 
-def _resampled(values: Floats, others: Floats, seed: int) -> Floats:
-    """Spearman over `RESAMPLES` draws of as many networks with replacement; the same draws for the same seed."""
-    rows = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+def _resampled(values: Floats, others: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
+    """Spearman over so many draws of as many networks with replacement; the same draws for the same seed."""
+    rows = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
     first, second = (stats.rankdata(each[rows], axis=1) for each in (values, others))
     first = first - first.mean(axis=1, keepdims=True)
     second = second - second.mean(axis=1, keepdims=True)

@@ -79,10 +79,15 @@ def read_study(url: str, name: str) -> StudyRecord:
     """A study by name. Raises: InputError naming the nearest studies, StoreError."""
     engine = connect(url, create=False, reading=True)
     with translated(url), engine.begin() as connection:
-        row = study_row(connection, name, url)
-        record = record_of(connection, row, trials_of(connection, row["study_id"]))
+        record = read_record(connection, name, url)
     engine.dispose()
     return record
+
+
+def read_record(connection: Connection, name: str, url: str) -> StudyRecord:
+    """The same within the caller's transaction."""
+    row = study_row(connection, name, url)
+    return record_of(connection, row, trials_of(connection, row["study_id"]))
 
 
 def record_of(connection: Connection, row: RowMapping, trials: Sequence[Trial]) -> StudyRecord:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 
-from nas.errors import StoreError
+from nas.errors import InputError, StoreError
 from nas.store import tables
 from nas.store.database import connect
 from nas.store.reading import StudyRecord, driver_of, record_of, study_row, trials_of
@@ -43,15 +43,15 @@ class Watched:
                 self._engine = connect(self._url, create=False, reading=True)
             with translated(self._url), self._engine.begin() as connection:
                 return self._look(connection)
-        except StoreError:
+        except (StoreError, InputError):
             self.close()
             raise
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database, and of what was read."""
         if self._engine is not None:
             self._engine.dispose()
-        self._engine = None
+        self._engine, self._record, self._mark = None, None, ()
 
     def _look(self, connection: Connection) -> StudyRecord:
         row = study_row(connection, self._name, self._url)
@@ -60,7 +60,7 @@ class Watched:
         mark = (*whose, driver is None, row["written"])
         if mark == self._mark and self._record is not None:
             return self._record
-        if whose != self._mark[:2]:
+        if whose != self._mark[:2] or driver is None:  # one may have come and gone, with a new study of the name
             self._signs, self._trials = {}, {}
         self._read(connection, row)
         self._mark = mark

@@ -63,6 +63,7 @@ def written_by_optuna(url, ours, space, goals):
     return study
 
 
+@pytest.mark.soak_when("postgres-goals0")
 @pytest.mark.parametrize("goals", [{"accuracy": "maximize"}, {"accuracy": "maximize", "macs": "minimize"}])
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_trials_read_by_optuna_equal_those_that_optuna_wrote(database, space, goals, tmp_path):

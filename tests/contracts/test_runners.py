@@ -89,6 +89,7 @@ def test_an_evaluation_that_raises_fails_its_trial_with_the_reason_and_the_searc
     assert all(trial.state is State.COMPLETE for trial in result.trials if trial.candidate["layer0"] != "conv5")
 
 
+@pytest.mark.soak_when("ray-returns_nan", "ray-returns_text")
 @pytest.mark.parametrize(
     ("evaluate", "reason"),
     [
@@ -114,6 +115,7 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on_as_the_second_atte
     assert [trial.attempt for trial in result.trials] == [2 if trial.number % 3 == 0 else 1 for trial in result.trials]
 
 
+@pytest.mark.soak_when("ray")
 def test_a_candidate_that_kills_every_worker_is_failed_after_three_attempts(layers, runner_with_workers, tmp_path):
     result = run(layers, runner_with_workers, tmp_path, evaluations.always_dies, trials=1)
 
@@ -131,6 +133,7 @@ def test_after_the_timeout_nothing_new_is_started_and_what_runs_is_finished(laye
     assert {trial.state for trial in result.trials} == {State.COMPLETE}
 
 
+@pytest.mark.soak_when("ray-hangs_on")
 @pytest.mark.parametrize("evaluate", [evaluations.hangs_on_conv5, evaluations.hangs_in_c])
 def test_a_trial_that_takes_too_long_is_killed_and_failed_at_once_and_its_slot_is_used_again(
     layers, runner_with_workers, tmp_path, evaluate
@@ -249,6 +252,7 @@ def test_a_ray_client_address_is_refused(layers, tmp_path, monkeypatch):
         run(layers, "ray", tmp_path, address="ray://somewhere")
 
 
+@pytest.mark.soak_when("ray")
 def test_an_evaluation_that_exits_is_a_failed_trial_and_ends_nothing(layers, runner, tmp_path):
     result = run(layers, runner, tmp_path, evaluations.exits, trials=2)
 

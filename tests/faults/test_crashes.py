@@ -48,6 +48,7 @@ def test_a_result_that_was_committed_before_anybody_was_told_is_not_computed_aga
     assert [attempt[1] for attempt in ledger.evaluations(searched)[1]] == ["complete"]
 
 
+@pytest.mark.soak_when("postgres-after", "sqlite-before")
 @pytest.mark.parametrize(
     ("at", "objectives"),
     [("before commit", ("accuracy:max",)), ("after commit", ("accuracy:max", "macs:min"))],
@@ -67,6 +68,7 @@ def test_a_kill_at_any_commit_loses_no_committed_result_and_repeats_none(searche
     assert nth > 6
 
 
+@pytest.mark.soak_when("postgres")
 def test_a_batch_is_written_wholly_or_not_at_all_whichever_of_its_statements_was_the_last(searched):
     """Trial 1 ends and trial 2 begins in one transaction: Optuna's rows, ours and the fence."""
     ends = {}
@@ -89,6 +91,7 @@ def test_a_batch_is_written_wholly_or_not_at_all_whichever_of_its_statements_was
     assert nth > 8
 
 
+@pytest.mark.soak_when("sqlite")
 def test_a_search_killed_while_it_makes_its_study_is_made_by_the_next_start(searched):
     for nth in points():
         search = dataclasses.replace(searched, study=f"s{nth}")

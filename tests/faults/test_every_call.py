@@ -90,6 +90,7 @@ def require_same(search, calm, at, nth):
     assert search.evaluated() == calm.evaluated(), f"{at} {nth}"
 
 
+@pytest.mark.soak_when("postgres-execute", "sqlite-commit")
 @pytest.mark.parametrize(
     ("at", "objectives"), [("commit", TWO), ("execute", ONE)], ids=["commit, two objectives", "execute, one objective"]
 )
@@ -108,6 +109,7 @@ def test_a_call_that_fails_once_changes_nothing_of_a_search(searched, at, object
     assert nth > 6
 
 
+@pytest.mark.soak_when("postgres-execute", "sqlite-commit")
 @pytest.mark.parametrize("at", ["commit", "execute"])
 def test_a_call_that_fails_while_a_search_opens_its_study_is_one_line_and_the_same_command_goes_on(
     searched, at, monkeypatch, locked

@@ -75,6 +75,7 @@ def test_a_worker_that_the_kernel_kills_is_told_with_what_that_may_mean(tmp_path
     )
 
 
+@pytest.mark.soak_when("ray")
 def test_a_candidate_that_crashes_every_worker_fails_after_three_and_the_others_are_unhurt(runner, tmp_path):
     result = run(tmp_path, evaluations.segfaults_on_conv5, runner, trials=5)
 
@@ -88,6 +89,7 @@ def test_a_candidate_that_crashes_every_worker_fails_after_three_and_the_others_
     assert {trial.state for trial in result.trials if trial not in poison} == {State.COMPLETE}
 
 
+@pytest.mark.soak_when("ray")
 def test_a_trial_whose_gpu_fails_is_tried_again_in_a_fresh_process_and_the_others_are_unhurt(runner, tmp_path):
     result = run(tmp_path, evaluations.loses_its_gpu_once, runner, trials=5, workers=2)
 
@@ -115,6 +117,7 @@ def test_an_inline_search_whose_process_has_lost_its_gpu_ends_and_says_how_to_go
         run(tmp_path, evaluations.always_loses_its_gpu, "inline", trials=9, workers=1)
 
 
+@pytest.mark.soak_when("ray-spins", "local-hangs")
 @pytest.mark.parametrize("evaluate", [evaluations.spins, evaluations.hangs_with_a_child])
 def test_a_killed_worker_is_really_gone_and_so_are_the_processes_that_it_started(runner, tmp_path, evaluate):
     result = run(tmp_path, evaluate, runner, trials=2, trial_timeout=1.0)

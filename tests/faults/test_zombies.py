@@ -250,6 +250,7 @@ def _once(look):
     return lambda study: None if looked else (looked.append(1), look(study))[0]
 
 
+@pytest.mark.soak_when("-1", "-2", "-3", "-4")
 @pytest.mark.parametrize("turn", range(TRIES))
 @pytest.mark.parametrize("studies", ["aab", "aabb"], ids=["two and one", "two and two"])
 def test_processes_that_make_a_database_and_its_studies_at_once_get_one_driver_each(database, studies, turn, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from pictures import sound
 from safetensors.torch import load_file, save_file
 
 from nas import search
@@ -43,6 +44,9 @@ def test_an_export_reloads_to_the_metrics_that_the_search_saw(result, digits, tm
     assert Architecture.load(tmp_path / "model" / "architecture.json") == result.best.candidate
     assert facts["classes"] == list(digits.classes)
     assert facts["trial"] == result.best.number
+    words = sound((tmp_path / "model" / "architecture.svg").read_text(encoding="utf-8")).words
+    assert words[0] == f"trial {result.best.number} of s"
+    assert "image 8 × 8 × 1 → 10 classes" in words[1]
     measured = measure(model, digits, "test", torch.device("cpu"))
     assert json.loads((tmp_path / "model" / "metrics.json").read_text())["test"] == measured
 
@@ -61,6 +65,8 @@ def test_an_existing_export_needs_force_and_anything_else_is_never_replaced(resu
 
     with pytest.raises(InputError, match="exists; --force replaces an export"):
         export(result.best, digits, target, study="s")
+    export(result.best, digits, target, study="s", force=True)
+    (target / "architecture.svg").unlink()  # as an export of an older version
     export(result.best, digits, target, study="s", force=True)
     (tmp_path / "thesis").mkdir()
     with pytest.raises(InputError, match="exists and is no export of ours"):

@@ -114,3 +114,19 @@ def test_how_far_it_moved_as_json():
         "trainings": 6, "front": 1, "measure": "acc", "value": 0.75, "gained": {"10": None, "5": 0.25},
         "newest": {"trial": 3, "ago": 2},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("goals", "trials", "rises"),
+    [
+        (ONE, accuracies(0.5, 0.4, None, 0.8, 0.8), [1, 4]),
+        (LEAST, [trial(0, loss=3.0), trial(1, loss=1.0), trial(2, loss=2.0)], [1, 2]),
+        (TWO, pairs((0.5, 5), (0.7, 7), (0.4, 6), (0.8, 4), (0.8, 4)), [1, 2, 4]),
+    ],
+)
+def test_steps_are_where_the_value_became_better_with_the_value_of_that_training(goals, trials, rises):
+    history = History(trials, goals)
+
+    assert [after for after, _, _ in history.steps] == rises
+    assert [value for _, value, _ in history.steps] == pytest.approx([history.value(after) for after in rises])
+    assert [trial.number for _, _, trial in history.steps] == [after - 1 for after in rises]

@@ -138,6 +138,7 @@ def test_nothing_is_warned_of_or_logged(space, recwarn, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.soak_when("gp-goals1")
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "gp"])
 def test_limits_on_what_is_measured_are_learnt_whether_loaded_or_told(space, name, goals):

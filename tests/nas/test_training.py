@@ -244,6 +244,7 @@ else:
 """
 
 
+@pytest.mark.soak_when("0.2-")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("share", "told"), [(0.75, "batch_split 2.0"), (0.2, "OutOfMemory out of memory: ")])
 def test_a_real_shortage_of_memory_is_met_with_halves_and_told_where_they_do_not_fit(tmp_path, share, told):

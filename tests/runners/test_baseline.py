@@ -1,10 +1,8 @@
 """`nas search --baseline`: random search beside a search, with the same budget, within the same limits."""
 
 import json
-import sys
 
 import pytest
-from conftest import command
 
 from nas.history import History, scale_of
 from nas.store.reading import read_study
@@ -14,15 +12,6 @@ OWN = ["search", "--space", "evaluations:space", "--evaluate", "evaluations:shar
        "--epochs", "1", "--runner", "inline", "--sampler", "tpe"]  # fmt: skip
 DIGITS = ["search", "--data", "digits", "--subset", "0.1", "--epochs", "1", "--limit", "params<=3e4", "--limit",
           "macs<=5e5", "--runner", "inline", "--gpus-per-trial", "0", "--study", "small"]  # fmt: skip
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in an empty directory; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    return command(capsys, monkeypatch)
 
 
 def searched(nas, *arguments):

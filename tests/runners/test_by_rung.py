@@ -1,18 +1,15 @@
 """Studies that are read back know their rungs: in tables, in JSON, and at the end of a search."""
 
 import json
-import sys
-import textwrap
 
 import pytest
-from conftest import command
 
 from nas.fidelity import Rungs
 from nas.jobs import Budget
 from nas.objectives import objectives_from
 from nas.trial import Source, State, Trial
-from runners.by_rung import AtRung, by_rung, foremost, rungs_json, rungs_line, spent_line, state_counts
-from runners.tables import quantity
+from nas.wording import quantity
+from runners.by_rung import foremost, rungs_json, rungs_line, spent_line, state_counts
 
 LADDER = Rungs(1, 9)
 MINE = """
@@ -45,19 +42,9 @@ TRIALS = [
 
 
 def test_a_trial_counts_at_every_rung_that_it_came_to_and_stays_at_the_last():
-    assert by_rung(TRIALS, LADDER) == [AtRung(1, 5, 1, 1), AtRung(3, 3, 1, 0), AtRung(9, 1, 0, 0)]
     assert rungs_line(TRIALS, LADDER) == (
         "5 reached epoch 1 (1 paused, 1 pruned there), 3 reached epoch 3 (1 paused there), 1 reached epoch 9"
     )
-
-
-def test_trials_of_a_higher_bracket_do_not_count_at_rungs_below_it():
-    rungs = Rungs(1, 9, brackets=2)
-    later = next(number for number in range(20) if rungs.bracket(number) == 1)
-
-    found = by_rung([trial(later, State.PAUSED, 3)], rungs)
-
-    assert [(each.epochs, each.reached) for each in found] == [(1, 0), (3, 1), (9, 0)]
 
 
 def test_epochs_spent_are_those_of_own_trials_and_no_more_than_budgets():
@@ -88,15 +75,6 @@ def test_before_one_is_complete_the_farthest_is_named():
 
 
 # -- as a person uses it -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-    return command(capsys, monkeypatch)
 
 
 OWN = ["search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--study", "own", "--objective", "score:max",

@@ -10,19 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import command
 from PIL import Image
 
 NAS = [sys.executable, "-m", "nas"]
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in an empty directory; returns exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    return command(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +228,7 @@ def test_a_search_in_which_nothing_succeeds_is_exit_code_1(tmp_path):
     assert "trial 0 failed: RuntimeError: no" in done.stderr
 
 
+@pytest.mark.soak_when("15-143")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp_path, number, code):
     command = [

@@ -9,7 +9,6 @@ import textwrap
 import time
 
 import pytest
-from conftest import command
 from evaluations import share_of_conv3
 
 from nas import Space, one_of, search
@@ -45,16 +44,6 @@ MINE = """
 OWN = ["search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--costs", "mine:costs", "--study", "own",
        "--objective", "score:max", "--limit", "macs<=16", "--epochs", "3", "--sampler", "random"]  # fmt: skip
 FRESH = 1_000_000_000
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in a directory with an evaluation; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-    return command(capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Shares of a GPU as a person says them: a number, auto, or nothing; and what is refused in one line."""
 
 import pytest
-from conftest import command
 
 from nas.api import RunnerOptions
 from nas.config import SearchConfig
@@ -63,9 +62,7 @@ def test_without_a_word_a_ray_cluster_is_looked_at_and_an_evaluation_of_ones_own
     assert gpu_share(own).share == 0.0
 
 
-def test_what_cannot_be_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    nas = command(capsys, monkeypatch)
+def test_what_cannot_be_is_one_line_and_exit_code_2(nas):
     own = ("--space", "evaluations:space", "--evaluate", "evaluations:share_of_conv3")
     for arguments, told in (
         ((*own, "--gpus-per-trial", "auto"), "auto: only the memory of the built-in training can be predicted"),

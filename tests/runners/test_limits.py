@@ -1,11 +1,8 @@
 """Limits on what is measured, as a person gives them: `nas search --limit`, and what the other commands say."""
 
 import json
-import sys
-import textwrap
 
 import pytest
-from conftest import command
 
 MINE = """
     import nas
@@ -24,16 +21,6 @@ OWN = ["search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--cost
        "--objective", "score:max", "--epochs", "1", "--runner", "inline", "--sampler", "random", "--trials", "20"]  # fmt: skip
 DIGITS = ["search", "--data", "digits", "--subset", "0.1", "--epochs", "1", "--limit", "params<=3e4", "--trials", "3",
           "--limit", "macs<=5e5", "--runner", "inline", "--gpus-per-trial", "0", "--sampler", "random"]  # fmt: skip
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-
-    return command(capsys, monkeypatch)
 
 
 def test_a_search_under_a_limit_on_a_metric_shows_only_what_keeps_it_and_marks_the_rest(nas):

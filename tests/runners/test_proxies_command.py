@@ -5,7 +5,6 @@ import sys
 import textwrap
 
 import pytest
-from conftest import command
 from optunas import sql
 
 from nas.config import SearchConfig
@@ -15,14 +14,6 @@ from runners.job_setup import prepare
 
 DIGITS = ["search", "--data", "digits", "--subset", "0.1", "--epochs", "1", "--limit", "params<=3e4", "--limit", "macs<=5e5",
           "--runner", "inline", "--gpus-per-trial", "0", "--sampler", "random", "--seed", "2"]  # fmt: skip
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in a directory of its own; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    return command(capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """`nas search` with rungs that have fewer and smaller images, and the studies beside it, which have all."""
 
 import json
-import sys
-import textwrap
 
 import pytest
-from conftest import command
 
 from nas.store.reading import read_study
 
@@ -23,15 +20,6 @@ MINE = """
 OWN = ["search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--objective", "score:max", "--study", "own",
        "--sampler", "random", "--runner", "inline"]  # fmt: skip
 SMALLER = ["--rung-subset", "0.25", "--rung-resolution", "8"]
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in a directory with an evaluation; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-    return command(capsys, monkeypatch)
 
 
 def budgets(tmp_path):

@@ -6,13 +6,11 @@ import pty
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import command
 from optunas import loaded, sql
 
 NAS = [sys.executable, "-m", "nas"]
@@ -42,17 +40,6 @@ OWN = ["search", "--space", "mine:space", "--evaluate", "mine:evaluate", "--cost
        "--objective", "score:max", "--limit", "macs<=16", "--sampler", "random", "--epochs", "1"]  # fmt: skip
 DIGITS = ["search", "--data", "digits", "--subset", "0.1", "--epochs", "1", "--limit", "params<=3e4",
           "--limit", "macs<=5e5", "--runner", "inline", "--gpus-per-trial", "0"]  # fmt: skip
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in this process, in a directory with an evaluation; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-
-    return command(capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import evaluations
 import pytest
 import ray
-from conftest import command
 from ray import tune
 
 from nas import open_search, search
@@ -217,9 +216,7 @@ def test_where_ray_starts_no_actor_at_all_the_search_ends_and_no_trial_is_spent(
     assert {(trial.state, trial.attempt) for trial in study.trials.values()} == {(State.RUNNING, 1)}
 
 
-def test_the_command_takes_a_callback_by_name_and_only_with_ray(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    nas = command(capsys, monkeypatch)
+def test_the_command_takes_a_callback_by_name_and_only_with_ray(nas, tmp_path):
     (tmp_path / "mine.py").write_text("class Nothing: pass\n")
     options = ["search", "--space", "evaluations:space", "--evaluate", "evaluations:share_of_conv3", "--trials", "2",
                "--objective", "accuracy:max", "--epochs", "1", "--workers", "1"]  # fmt: skip

@@ -11,23 +11,8 @@ from safetensors.torch import save_file
 from nas import build, diagram, pretrained, zoo
 from nas.architecture import Architecture
 from nas.export import load_exported
-from runners import cli, options
-from runners.tables import short_architecture
-
-
-@pytest.fixture
-def nas(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options.out, "width", 200)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["nas", *map(str, words)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        return int(exit_info.value.code or 0), *capsys.readouterr()
-
-    return run
+from nas.wording import short_architecture
+from runners import cli
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def test_within_a_limit_it_finds_better_networks_than_random_search():
     assert min(best["auto"]) > max(best["random"])
 
 
+@pytest.mark.soak_when("measured")
 @pytest.mark.parametrize("second", ["macs", "latency"], ids=["known", "measured"])
 def test_of_two_objectives_it_finds_a_better_front_than_random_search(second):
     volumes = {"auto": [], "random": []}
@@ -60,6 +61,7 @@ def test_of_two_objectives_it_finds_a_better_front_than_random_search(second):
     assert min(volumes["auto"]) > max(volumes["random"])
 
 
+@pytest.mark.soak_when("goals2", "goals5")
 @pytest.mark.parametrize(
     "goals",
     [("loss:min",), ("loss:min", "macs:max"), ("accuracy:max", "latency:min", "macs:min"), ("macs:min", "params:max"),
@@ -171,6 +173,7 @@ def heat(value):
     return sum(value[f"mixer{index}"] == "attention" for index in range(4)) - 1.5
 
 
+@pytest.mark.soak_when("before training")
 @pytest.mark.parametrize("before", [False, True], ids=["by training", "before training"])
 def test_a_limit_on_what_is_measured_is_learnt_and_kept(before):
     shares = []
