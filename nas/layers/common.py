@@ -146,7 +146,7 @@ def make_norm(kind: str, width: int, *, bias: bool = True, eps: float = 1e-5) ->
 
 
 def make_activation(kind: str) -> nn.Module:
-    """An activation by name: none, gelu, quick_gelu, relu, star_relu, squared_relu."""
+    """An activation by name (of `nas.tally.ACTIVATIONS`, or "none")."""
     makers: dict[str, Callable[[], nn.Module]] = {
         "none": nn.Identity,
         "gelu": nn.GELU,

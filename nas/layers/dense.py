@@ -153,15 +153,15 @@ class ConvAttentionMixer(nn.Module):
         shared_kv: bool = False,
         qkv_bias: bool = True,
     ) -> None:
-        """`q` and `kv` are (kernel, stride); with `shared_kv` one projection gives keys and values."""
+        """`q` and `kv` are (kernel, stride); one projection gives keys and values where they are shared."""
         super().__init__()
         self.heads, self.scale, self.side, self.q_side, self.extra = heads, scale, side, q_side, extra
-        self.q = ConvProjection(width, width, side, *q, extra, bias=qkv_bias)
+        self.q = ConvProjection(width, width, side, *q, extra=extra, bias=qkv_bias)
         if shared_kv:
-            self.kv = ConvProjection(width, 2 * width, side, *kv, extra, bias=qkv_bias)
+            self.kv = ConvProjection(width, 2 * width, side, *kv, extra=extra, bias=qkv_bias)
         else:
-            self.k = ConvProjection(width, width, side, *kv, extra, bias=qkv_bias)
-            self.v = ConvProjection(width, width, side, *kv, extra, bias=qkv_bias)
+            self.k = ConvProjection(width, width, side, *kv, extra=extra, bias=qkv_bias)
+            self.v = ConvProjection(width, width, side, *kv, extra=extra, bias=qkv_bias)
         self.shared_kv = shared_kv
         self.out = nn.Linear(width, width)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.architecture import Architecture
+from nas.errors import ExportError
 from nas.standalone.definitions import Definitions
 from nas.standalone.expressions import Spelling
 from nas.standalone.frame import (
@@ -16,12 +17,14 @@ from nas.standalone.frame import (
     PREPROCESS,
     READER,
     class_lines,
+    constant,
     docstring,
     import_lines,
 )
 from nas.standalone.fresh import run, run_all
 from nas.standalone.network import model_class
 from nas.standalone.recording import record
+from nas.standalone.specialise import Specialiser, used_by_others
 
 
 def source(
@@ -40,15 +43,20 @@ def source(
     With `mean` and `std` of every channel (of values from 0 to 1) it has `preprocess` for uint8 BHWC images.
     Raises: ExportError naming the token mixer whose module cannot be written into a file of its own.
     """
-    definitions = Definitions(NAMES)
+    calls = record(architecture, in_channels, num_classes)
+    try:
+        specialiser = Specialiser(calls, used_by_others(calls.model))
+    except (OSError, TypeError) as error:  # an installation without its .py files
+        raise ExportError(f"the network cannot be written into a file of its own: {error}") from error
+    definitions = Definitions(NAMES, specialiser.rewrite)
     for each in NEEDED:
         definitions.bring(each, "")
-    spelling = Spelling(record(architecture, in_channels, num_classes), definitions)
+    spelling = Spelling(calls, specialiser, definitions)
     model = model_class(spelling)
     images = bool(mean and std)
     constants = class_lines(classes)
     if images:
-        constants += [f"MEAN = {[float(each) for each in mean]}", f"STD = {[float(each) for each in std]}"]
+        constants += constant("MEAN", [float(each) for each in mean]) + constant("STD", [float(each) for each in std])
     shape = {"side": architecture.resolution, "channels": in_channels}
     parts = [
         "\n".join(docstring(title, images=images)) + "\n",

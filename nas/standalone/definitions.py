@@ -6,7 +6,8 @@ import ast
 import dataclasses
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nas.errors import ExportError
@@ -32,15 +33,20 @@ class Module:
     lines: tuple[str, ...]
     bound: dict[str, ast.stmt | Import]
 
+    @classmethod
+    def of(cls, name: str) -> Module:
+        """A module that is imported. Raises: OSError, TypeError, KeyError when it has no source to read."""
+        text = inspect.getsource(sys.modules[name])
+        return _parsed(name, text)
+
     def text(self, node: ast.stmt) -> str:
         """The source of a statement of its top level, decorators included."""
         first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
         return "\n".join(self.lines[first - 1 : node.end_lineno])
 
 
-def parsed(name: str) -> Module:
-    """A module that is imported. Raises: OSError, TypeError, KeyError when it has no source to read."""
-    text = inspect.getsource(sys.modules[name])
+@lru_cache(maxsize=64)
+def _parsed(name: str, text: str) -> Module:
     bound: dict[str, ast.stmt | Import] = {}
     for node in _top(ast.parse(text).body):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -73,15 +79,34 @@ def imports(node: ast.Import | ast.ImportFrom, of: str) -> Iterator[Import]:
             yield Import(f"{package}{node.module or ''}".rstrip("."), alias.name, alias.asname or alias.name)
 
 
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """A class or function as the file has it.
+
+    Attributes:
+        node, text: its tree and its text.
+        dropped: the parameters that it has lost.
+        homes: the module of names that it has from elsewhere than its own.
+    """
+
+    node: ast.stmt
+    text: str
+    dropped: frozenset[str] = frozenset()
+    homes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+Rewrite = Callable[[ast.ClassDef | ast.FunctionDef, Module], Definition]
+
+
 class Definitions:
     """What a stand-alone file defines and imports, grown class by class; what is needed comes first."""
 
-    def __init__(self, taken: set[str]) -> None:
-        """`taken` are names that the rest of the file defines."""
+    def __init__(self, taken: Collection[str], rewrite: Rewrite | None = None) -> None:
+        """`taken` are names that the rest of the file defines; `rewrite` gives what a definition becomes."""
+        self.rewrite = rewrite
         self.texts: dict[str, str] = {}
         self.imports: dict[str, Import] = {}
         self._origin: dict[str, str] = dict.fromkeys(taken, "")
-        self._modules: dict[str, Module] = {}
 
     def add(self, made: Any, mixer: str) -> None:
         """Add a class or function that is no part of torch, with all it needs.
@@ -92,23 +117,32 @@ class Definitions:
             raise _apart(mixer, f"{made.__qualname__} is no class of the top level of its module")
         self.need(made.__name__, made.__module__, mixer)
 
+    def ours(self) -> set[str]:
+        """The names that are defined in `nas.layers`."""
+        return {name for name, origin in self._origin.items() if origin.startswith(OURS)}
+
     def need(self, name: str, module: str, mixer: str) -> None:
         """Add what the top level of `module` binds `name` to."""
         try:
-            home = self._modules.get(module) or self._modules.setdefault(module, parsed(module))
+            home = Module.of(module)
         except (OSError, TypeError, KeyError, SyntaxError) as error:
             raise _apart(mixer, f"the source of {module} cannot be read") from error
         node = home.bound.get(name)
         if isinstance(node, Import):
             self.bring(node, mixer)
-        elif node is not None and self._new(name, module, mixer):
-            self._add_names(node, home, mixer)
-            self.texts[name] = home.text(node)
+        elif node is None:
+            raise _apart(mixer, f"{name} is not in the source of {module}")
+        elif self._new(name, module, mixer):
+            definition = Definition(node, home.text(node))
+            if self.rewrite and isinstance(node, ast.ClassDef | ast.FunctionDef):
+                definition = self.rewrite(node, home)
+            self._add_names(definition, home, mixer)
+            self.texts[name] = definition.text
 
-    def _add_names(self, node: ast.AST, home: Module, mixer: str) -> None:
-        for each in ast.walk(node):
-            if isinstance(each, ast.Name) and each.id in home.bound:
-                self.need(each.id, home.name, mixer)
+    def _add_names(self, definition: Definition, home: Module, mixer: str) -> None:
+        for each in ast.walk(definition.node):
+            if isinstance(each, ast.Name) and (each.id in home.bound or each.id in definition.homes):
+                self.need(each.id, home.name if each.id in home.bound else definition.homes[each.id], mixer)
             elif isinstance(each, ast.Import | ast.ImportFrom):
                 for inner in imports(each, home.name):
                     if inner.module.partition(".")[0] not in ALLOWED:
@@ -134,4 +168,5 @@ class Definitions:
 
 
 def _apart(mixer: str, why: str) -> ExportError:
-    return ExportError(f"token mixer {mixer!r} cannot be written into a file of its own: {why}")
+    what = f"token mixer {mixer!r}" if mixer else "the network"
+    return ExportError(f"{what} cannot be written into a file of its own: {why}")

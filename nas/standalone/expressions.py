@@ -12,33 +12,45 @@ from torch import nn
 from nas.errors import ExportError
 from nas.standalone.definitions import Definitions, Import
 from nas.standalone.recording import Calls
+from nas.standalone.specialise import Specialiser
+
+Kind = inspect.Parameter
 
 
 class Spelling:
     """Writes modules as calls, and collects what the calls are of."""
 
-    def __init__(self, calls: Calls, definitions: Definitions) -> None:
-        self.calls, self.definitions = calls, definitions
+    def __init__(self, calls: Calls, specialiser: Specialiser, definitions: Definitions) -> None:
+        self.calls, self.specialiser, self.definitions = calls, specialiser, definitions
         self.mixer = ""  # that is being written, for messages
 
     def module(self, module: nn.Module) -> ast.Call:
-        """`Class(arguments)`: those without a default by position, the others by name."""
-        arguments = self.calls.of(module)
+        """`Class(arguments)`: what is clear by position, the others by name; defaults are left out."""
         parts: list[ast.expr] = []
         words: list[ast.keyword] = []
-        for name, parameter in inspect.signature(type(module).__init__).parameters.items():
-            if name not in arguments:
-                continue
-            value, kind = arguments[name], parameter.kind
-            if kind is parameter.VAR_POSITIONAL:
+        made, arguments = type(module), self.calls.of(module)
+        parameters = inspect.signature(made.__init__).parameters
+        starred = any(parameters[name].kind is Kind.VAR_POSITIONAL and value for name, value in arguments.items())
+        for name, value in arguments.items():
+            kind, default = parameters[name].kind, parameters[name].default
+            told = type(value) is not type(default) or value != default
+            if kind is Kind.VAR_POSITIONAL:
                 parts += [self.value(each) for each in value]
-            elif kind is parameter.VAR_KEYWORD:
+            elif kind is Kind.VAR_KEYWORD:
                 words += [ast.keyword(word, self.value(each)) for word, each in value.items()]
-            elif kind is not parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            elif kind is Kind.POSITIONAL_ONLY or (starred and kind is not Kind.KEYWORD_ONLY):
                 parts.append(self.value(value))
-            else:
-                words.append(ast.keyword(name, self.value(value)))
-        return ast.Call(self.name(type(module)), parts, words)
+            elif told and name not in self.specialiser.dropped(made):
+                if kind is not Kind.KEYWORD_ONLY and default is Kind.empty and self._first(made, parts, value):
+                    parts.append(self.value(value))
+                else:
+                    words.append(ast.keyword(name, self.value(value)))
+        return ast.Call(self.name(made), parts, words)
+
+    @staticmethod
+    def _first(made: type, parts: list[ast.expr], value: Any) -> bool:
+        """Whether an argument is clear without its name: the first, layers, and those of torch."""
+        return not parts or isinstance(value, nn.Module) or made.__module__.startswith("torch.")
 
     def value(self, value: Any) -> ast.expr:
         """Raises: ExportError for what has no literal."""

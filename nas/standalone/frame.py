@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import textwrap
 from collections.abc import Sequence
 
 from nas.standalone.definitions import Import
+from nas.standalone.printing import COLUMNS, statement
 
 NAMES = {"Model", "DTYPES", "MEAN", "STD", "CLASSES", "read", "load", "preprocess"}
 NEEDED = [
@@ -79,7 +81,8 @@ if __name__ == "__main__":
 
 def docstring(title: str, *, images: bool) -> list[str]:
     """The head of the file."""
-    shown = " ".join(title.replace("\\", "/").replace('"', "'").split()) or "a vision backbone"
+    printable = "".join(each if each.isprintable() else " " for each in title)
+    shown = " ".join(printable.replace("\\", "/").replace('"', "'").split()) or "a vision backbone"
     first = textwrap.wrap(f"{shown[0].upper()}{shown[1:]}", 115)
     use = "load()(preprocess(images))" if images else "load()(images)"
     told = f"""\
@@ -106,7 +109,7 @@ def import_lines(imports: Sequence[Import]) -> list[str]:
         names = [what if what == name else f"{what} as {name}" for what, name in sorted(wanted, key=_order)]
         text = f"from {module} import {', '.join(names)}"
         exploded = [f"from {module} import (", *(f"    {name}," for name in names), ")"]
-        blocks[module.partition(".")[0] == "torch"] += [text] if len(text) <= 120 else exploded
+        blocks[module.partition(".")[0] == "torch"] += [text] if len(text) <= COLUMNS else exploded
     return [*blocks[False], "", *blocks[True]]
 
 
@@ -119,10 +122,19 @@ def _order(names: tuple[str, str]) -> tuple[int, str]:
 def class_lines(classes: Sequence[str]) -> list[str]:
     """`CLASSES`, as JSON where it takes more than a line; nothing for very many."""
     names = [str(each) for each in classes]
-    text = json.dumps(names, ensure_ascii=True)
-    if len(line := f"CLASSES = {text}") <= 120:
-        return [line]
-    wrapped = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
-    if len(wrapped) > CLASS_LINES or '"""' in text:
+    if not names or sum(map(len, names)) > COLUMNS * CLASS_LINES:
         return []
-    return ['CLASSES = json.loads(r"""', *wrapped, '""")']
+    if len(lines := constant("CLASSES", names)) == 1:
+        return lines
+    wrapped = [""]
+    for part in json.dumps(names, separators=(",\n", "")).split("\n"):
+        if wrapped[-1] and len(wrapped[-1]) + 1 + len(part) > COLUMNS:
+            wrapped.append("")
+        wrapped[-1] += f" {part}" if wrapped[-1] else part
+    return ['CLASSES = json.loads(r"""', *wrapped, '""")'] if len(wrapped) <= CLASS_LINES else []
+
+
+def constant(name: str, value: Sequence[float | str]) -> list[str]:
+    """The lines of `name = [...]`."""
+    (node,) = ast.parse(f"{name} = {list(value)!a}").body
+    return statement(node)

@@ -40,8 +40,9 @@ for index, (folder, images, logits) in enumerate(job["runs"]):
     spec = importlib.util.spec_from_file_location(f"model_{index}", Path(folder) / "model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    model, images_BCHW = module.load(), module.read(Path(images))["images"].clone()  # aligned in memory
     with torch.inference_mode():
-        out = module.load()(module.read(Path(images))["images"]).float().contiguous()
+        out = model(images_BCHW).float().contiguous()
     header = {"logits": {"dtype": "F32", "shape": list(out.shape), "data_offsets": [0, out.numel() * 4]}}
     head = json.dumps(header).encode()
     numbers = ctypes.string_at(out.data_ptr(), out.numel() * 4)
@@ -74,7 +75,7 @@ def run_all(runs: Sequence[tuple[Path, Tensor]]) -> list[Tensor]:
             )  # fmt: skip
             if child.returncode:
                 said = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
-                raise ExportError(f"model.py does not run by itself: {said[-1].strip()}")
+                raise ExportError(f"model.py does not run by itself: {said[-1].strip()[:300]}")
             return [load_file(logits)["logits"] for _, _, logits in named]
         except (OSError, subprocess.SubprocessError, SafetensorError) as error:
             raise ExportError(f"model.py does not run by itself: {error}") from error

@@ -58,7 +58,7 @@ def _block(spelling: Spelling, block: nn.Module) -> list[ast.stmt]:
     call = spelling.module(block)
     steps: list[ast.stmt] = []
     if isinstance(block, PreNormBlock):
-        named = list(zip(("mix", "mlp"), call.args, strict=True))
+        named = list(zip(("mix", "mlp"), call.args, strict=False))
         steps = [_assign(name, part) for name, part in named if isinstance(part, ast.Call)]
         call.args = [ast.Name(name) if isinstance(part, ast.Call) else part for name, part in named]
     return [*steps, ast.Expr(ast.Call(_name("stage.append"), [call], []))]

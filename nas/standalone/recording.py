@@ -23,7 +23,7 @@ class Calls:
 
     Attributes:
         model: on the meta device where its mixers allow that, so it has shapes and no numbers.
-        arguments: by the id of a module, parameter to value in the order of the signature; defaults are left out.
+        arguments: by the id of a module, parameter to value in the order of the signature.
     """
 
     model: Backbone
@@ -36,11 +36,12 @@ class Calls:
 
 def record(architecture: Architecture, in_channels: int, num_classes: int) -> Calls:
     """Build the network and note what every module was made with."""
-    try:
-        with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return _record(architecture, in_channels, num_classes)
+        except (RuntimeError, TypeError, ValueError):  # a mixer of the user's own that computes with numbers
             return _record(architecture, in_channels, num_classes)
-    except (RuntimeError, NotImplementedError):  # a mixer of the user's own that computes with numbers
-        return _record(architecture, in_channels, num_classes)
 
 
 def _record(architecture: Architecture, in_channels: int, num_classes: int) -> Calls:
@@ -59,7 +60,7 @@ def _watching(seen: dict[int, Mapping[str, Any]], alive: list[nn.Module]) -> Ite
         made = frame.f_locals.get(frame.f_code.co_varnames[0])
         if isinstance(made, nn.Module) and id(made) not in seen:  # the first is that of its own class
             alive.append(made)
-            seen[id(made)] = _arguments(made, frame)
+            seen[id(made)] = _arguments(frame)
 
     before = sys.getprofile()
     sys.setprofile(watch)
@@ -69,13 +70,8 @@ def _watching(seen: dict[int, Mapping[str, Any]], alive: list[nn.Module]) -> Ite
         sys.setprofile(before)
 
 
-def _arguments(made: nn.Module, frame: FrameType) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(type(made).__init__).parameters.items():
-        if name == frame.f_code.co_varnames[0]:
-            continue
-        value, default = frame.f_locals[name], parameter.default
-        empty = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and not value
-        if not empty and (type(value) is not type(default) or value != default):
-            arguments[name] = value
-    return arguments
+def _arguments(frame: FrameType) -> dict[str, Any]:
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return {name: frame.f_locals[name] for name in code.co_varnames[1:count]}
