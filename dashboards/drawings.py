@@ -10,14 +10,12 @@ from typing import Any
 
 from nas import diagram
 from nas.architecture import Architecture
-from nas.costs import cost
 from nas.errors import NasError
 from nas.store.listing import Reader, Row
 from nas.store.rows import read_candidate
 
 PATH = re.compile(r"/nas/studies/(\d{1,18})/trials/(\d{1,18})\.(svg|txt)")
 KINDS = {"svg": "image/svg+xml; charset=utf-8", "txt": "text/plain; charset=utf-8"}
-CHANNELS = (3, 1, 4, 2)
 USUAL = (1000, 3)  # classes and channels where nothing tells
 
 
@@ -36,7 +34,7 @@ class Drawings:
         study, candidate, metrics = found
         kind = match[3]
         if isinstance(candidate, Architecture):
-            classes, channels = shape(candidate, metrics)
+            classes, channels = diagram.classes_and_channels(candidate, metrics) or USUAL
             if kind == "txt":
                 return KINDS[kind], _text(candidate, classes, channels).encode()
             title = f"{study}, trial {match[2]}"
@@ -48,7 +46,8 @@ class Drawings:
         """The candidate of a trial as lines; empty when it cannot be read."""
         candidate = _candidate(row)
         if isinstance(candidate, Architecture):
-            return _text(candidate, *shape(candidate, row.attempts[-1].metrics if row.attempts else {}))
+            metrics = row.attempts[-1].metrics if row.attempts else {}
+            return _text(candidate, *(diagram.classes_and_channels(candidate, metrics) or USUAL))
         return "" if candidate is None else _lines(candidate)
 
     def family(self, row: Row) -> str:
@@ -58,22 +57,6 @@ class Drawings:
             return ""
         kinds = dict.fromkeys(block.mixer.kind for stage in candidate.stages for block in stage.blocks)
         return "+".join(kinds)
-
-
-def shape(architecture: Architecture, metrics: Mapping[str, float]) -> tuple[int, int]:
-    """(classes, channels) that a network was trained for, which its parameters and MACs tell; 1000 and 3 without them.
-
-    Both rise evenly with the number of classes.
-    """
-    wanted = metrics.get("params"), metrics.get("macs")
-    for channels in CHANNELS if None not in wanted else ():
-        one = cost(architecture, num_classes=1, in_channels=channels)
-        two = cost(architecture, num_classes=2, in_channels=channels)
-        classes = 1 + (metrics["params"] - one.params) / (two.params - one.params)
-        macs = one.macs + (classes - 1) * (two.macs - one.macs)
-        if classes >= 1 and classes.is_integer() and macs == metrics["macs"]:
-            return int(classes), channels
-    return USUAL
 
 
 def _candidate(row: Row) -> Any:

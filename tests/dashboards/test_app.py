@@ -18,9 +18,8 @@ from evaluations import macs, share_of_conv3
 from sqlalchemy.exc import OperationalError
 
 from dashboards.app import application, serve
-from dashboards.drawings import shape
 from dashboards.guard import guarded
-from nas import cost, search, zoo
+from nas import search
 from nas.errors import InputError, StoreError
 
 
@@ -249,16 +248,6 @@ def test_for_the_pages_of_another_version_the_list_is_stocks(tmp_path, monkeypat
 
     assert found["trials"][0]["note"]["body"] == ""
     assert "optuna-dashboard 0.99.0 is not 0.21.x" in caplog.text
-
-
-@pytest.mark.parametrize(("classes", "channels"), [(10, 1), (100, 3), (2, 4)])
-def test_classes_and_channels_are_told_by_the_costs(classes, channels):
-    network = zoo.get("poolformer-s12")
-
-    known = cost(network, num_classes=classes, in_channels=channels).as_dict()
-
-    assert shape(network, known) == (classes, channels)
-    assert shape(network, {}) == (1000, 3)
 
 
 def test_what_cannot_be_served_is_one_clear_error(tmp_path, served):
