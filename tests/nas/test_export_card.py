@@ -92,7 +92,10 @@ def test_its_figures_are_those_of_the_files(folder, digits):
 def test_text_of_the_user_is_text(folder):
     head, body = split_card(folder)
 
-    assert head["model-index"][0]["name"] == "trial 5 of s # \N{GRINNING FACE} --- <img src=x onerror=alert(1)> [a](b) | \"q'"
+    assert (
+        head["model-index"][0]["name"]
+        == "trial 5 of s # \N{GRINNING FACE} --- <img src=x onerror=alert(1)> [a](b) | \"q'"
+    )
     assert "<img" not in body
     assert "<b>" not in body
     assert r"m&lt;b&gt;y\|space" in body
