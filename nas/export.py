@@ -22,13 +22,13 @@ from nas.data import ImageData
 from nas.diagram import svg
 from nas.errors import ExportError, InputError
 from nas.model import Backbone, build
+from nas.replicates import network_of
 from nas.training import Images, measure
 from nas.trial import State, Trial
 from nas.version import __version__
 
 FILES = ("architecture.json", "architecture.svg", "export.json", "metrics.json", "model.safetensors")
 OPTIONAL = {"metrics.json", "architecture.svg"}  # imported weights have no metrics, older exports no picture
-PREFIX = "module."  # of the averaged weights in a training state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,10 @@ def has_weights(trial: Trial) -> bool:
 
 def trained_weights(trial: Trial) -> dict[str, torch.Tensor]:
     """The averaged weights that a trial was judged by. Raises: InputError when its checkpoint is gone."""
-    state = checkpoint.load(Path(trial.budget.checkpoint))
-    if state is None:
+    weights = checkpoint.averaged(Path(trial.budget.checkpoint))
+    if weights is None:
         raise InputError(f"trial {trial.number} has no checkpoint in {trial.budget.checkpoint}; it cannot be exported")
-    average = state["average"]
-    return {name.removeprefix(PREFIX): value for name, value in average.items() if name.startswith(PREFIX)}
+    return weights
 
 
 def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bool = False) -> Exported:
@@ -67,13 +66,14 @@ def export(trial: Trial, data: ImageData, target: Path, *, study: str, force: bo
     Raises: InputError for a trial that cannot be exported or a target that exists (without `force`), ExportError when
     writing or the check failed; then nothing is left behind.
     """
-    if trial.state is not State.COMPLETE or not isinstance(trial.candidate, Architecture):
+    network = network_of(trial.candidate)
+    if trial.state is not State.COMPLETE or not isinstance(network, Architecture):
         raise InputError(
             f"trial {trial.number} is {trial.state} and cannot be exported; a complete one of the built-in training can"
         )
     target = target.absolute()
     check_target(target, force=force)
-    model = _model(trial.candidate, data)
+    model = _model(network, data)
     model.load_state_dict(trained_weights(trial))
     with _whole(target) as scratch:
         exported = _write_and_check(model, trial, data, scratch, study)

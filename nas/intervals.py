@@ -47,6 +47,21 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(count, mean, low, high, min(values), max(values))
 
 
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `right` of `total` were seen (Wilson 1927).
+
+    About chance in which images were drawn, for one network; not about another training of it.
+    Raises: ValueError for no total.
+    """
+    if total < 1:
+        raise ValueError("an interval of no images")
+    z = statistics.NormalDist().inv_cdf(1 - (1 - LEVEL) / 2)
+    share, weight = right / total, z * z / total
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 def t_quantile(share: float, freedom: int) -> float:
     """The value below which a `share` in [0.5, 1) of Student's t with so many degrees of freedom lies."""
     low, high = 0.0, 1.0

@@ -12,6 +12,7 @@ import typer
 
 from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
+from runners.cli_retrain import retrain
 from runners.cli_search import search
 from runners.cli_studies import confirm, doctor, enqueue, studies_app
 from runners.options import Json, Storage, StudyName, err, out
@@ -122,6 +123,7 @@ def export(
 
 
 app.command()(confirm)
+app.command()(retrain)
 app.command()(enqueue)
 app.command()(doctor)
 
