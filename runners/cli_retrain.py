@@ -44,6 +44,9 @@ def retrain(
         int | None, typer.Option(help="Trainings at a time [default: one a core, or a GPU]", min=1)
     ] = None,
     runner: Annotated[str, typer.Option(help="local, ray, or inline")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: start Ray here]")
+    ] = None,
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="Share of a GPU for each training [default: as `nas search`]", min=0)
     ] = None,
@@ -77,7 +80,7 @@ def retrain(
         export=export,
         workers=workers,
         options={
-            "runner": runner, "at_once": at_once, "gpus_per_trial": gpus_per_trial, "checkpoints": checkpoints,
+            "runner": runner, "at_once": at_once, "address": address, "gpus_per_trial": gpus_per_trial, "checkpoints": checkpoints,
         },
     )  # fmt: skip
     raise typer.Exit(run_retrain(wanted, storage, as_json=as_json, out=out, err=err))

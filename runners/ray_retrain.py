@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,19 +22,22 @@ from ray.util.queue import Empty, Queue
 from rich.console import Console
 
 from nas.api import Result, RunnerOptions, Watch, open_search, tidying
-from nas.errors import NasError
+from nas.errors import InputError, NasError, OutOfMemory
 from nas.jobs import Budget, Event, Job, Metrics, Report
-from nas.retraining import FullTraining
 from nas.space import Space
 from nas.study import Study
 from nas.team import Team
+from nas.trial import ATTEMPTS
 from runners.evaluation import evaluate_job
 from runners.gpu_share import GpuShare
 from runners.job_setup import Setup
 from runners.loop import drive
 from runners.progress import Watcher
-from runners.ray_cluster import ENVIRONMENT, cluster, environment
+from runners.ray_cluster import ENVIRONMENT, Resources, alive, demand, environment, fitting
+from runners.ray_luggage import Luggage, pack, served, unpack
+from runners.ray_nodes import workplace
 from runners.ray_noise import noise
+from runners.tune import check
 
 TICK_S = 0.2  # between two looks for what the leader says
 SILENT = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "0", "RAY_TRAIN_METRICS_ENABLED": "0"}
@@ -47,14 +51,14 @@ class Halted(BaseException):
 class Shared:
     """The evaluation that workers share; called in this process, which waits for them."""
 
-    evaluate: FullTraining
+    evaluate: Luggage
     workers: int
-    gpus: bool
+    each: Resources
     halt: threading.Event
 
     def __call__(self, candidate: Mapping[str, Any], budget: Budget, report: Report) -> Metrics:
         """As `evaluate`, with the number of `workers` among the metrics. Raises: NasError when one of them failed."""
-        said: Any = Queue()
+        said: Any = Queue(actor_options={"num_cpus": 0})
         told: dict[str, Any] = {}
         with tempfile.TemporaryDirectory(prefix="nas-train-") as scratch:
             trainer = TorchTrainer(
@@ -62,9 +66,11 @@ class Shared:
                 train_loop_config={
                     "evaluate": self.evaluate, "candidate": candidate, "budget": budget, "said": said,
                 },
-                scaling_config=ScalingConfig(num_workers=self.workers, use_gpu=self.gpus),
-                run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=0)),
-                torch_config=TorchConfig(backend="nccl" if self.gpus else "gloo"),
+                scaling_config=ScalingConfig(
+                    num_workers=self.workers, use_gpu="GPU" in self.each, resources_per_worker=dict(self.each)
+                ),
+                run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=ATTEMPTS - 1)),
+                torch_config=TorchConfig(backend="nccl" if self.each.get("GPU", 0) >= 1 else "gloo"),
             )  # fmt: skip
             fitting = threading.Thread(target=_fit, args=(trainer, told), daemon=True)
             fitting.start()
@@ -74,6 +80,7 @@ class Shared:
             if self.halt.is_set():
                 raise Halted
             _pass_on(said, report, told)
+            said.shutdown(force=True)
         if "metrics" not in told:
             raise NasError(told.get("failed") or told.get("error") or "the workers ended without a word")
         return {**told["metrics"], "workers": float(self.workers)}
@@ -97,11 +104,14 @@ def _pass_on(said: Any, report: Report, told: dict[str, Any]) -> None:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """In each worker. What is wrong is said by whom it is wrong with, as the reason of the trial."""
+    """In each worker. One that raises ends them all, and they begin again from the checkpoint, some times.
+
+    What is wrong with all alike, as a loss that is not finite, is said and not tried again.
+    """
     context, said = get_context(), config["said"]
     team = Team(context.get_world_rank(), context.get_world_size())
     budget = config["budget"]
-    if budget.device != "cpu":
+    if ray.get_gpu_ids():
         budget = dataclasses.replace(budget, device=str(ray.train.torch.get_device()))
 
     def report(step: int, metrics: Metrics) -> None:
@@ -109,10 +119,13 @@ def _work(config: dict[str, Any]) -> None:
             said.put((step, dict(metrics)))
 
     try:
-        metrics = config["evaluate"](config["candidate"], budget, report, team)
-    except NasError as error:
+        metrics = unpack(config["evaluate"])(config["candidate"], budget, report, team)
+    except OutOfMemory as error:
         said.put((None, {"failed": str(error)}))
         raise
+    except NasError as error:
+        said.put((None, {"failed": str(error)}))
+        return
     if team.leads:
         said.put((None, {"metrics": metrics}))
 
@@ -120,9 +133,9 @@ def _work(config: dict[str, Any]) -> None:
 class SharedPool:
     """A pool of one training at a time."""
 
-    def __init__(self, space: Space, evaluate: FullTraining, workers: int, *, gpus: bool) -> None:
+    def __init__(self, space: Space, evaluate: Luggage, workers: int, each: Resources) -> None:
         self._space, self._halt = space, threading.Event()
-        self._evaluate = Shared(evaluate, workers, gpus, self._halt)
+        self._evaluate = Shared(evaluate, workers, each, self._halt)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -158,26 +171,38 @@ class SharedPool:
             self._thread.join(5.0)
 
 
-def train_together(
-    setup: Setup, url: str, gpus: GpuShare, err: Console, start: Sequence[Any], also: Watch, workers: int
-) -> Result:
-    """Carry out the trainings of a study by `workers` each. Raises: NasError."""
+def train_together(setup: Setup, url: str, gpus: GpuShare, err: Console, start: Sequence[Any], also: Watch) -> Result:
+    """Carry out the trainings of a study, each by as many workers as the configuration says.
+
+    Raises: InputError when the cluster cannot be reached or has no room for so many, StoreError.
+    """
     config = setup.config
-    evaluate = setup.evaluate
-    if not isinstance(evaluate, FullTraining):
-        raise NasError(f"{evaluate!r} cannot be shared by workers")
+    options = RunnerOptions(workers=config.workers, gpus_per_trial=gpus.share, address=config.address)
+    check(options)
     opened = open_search(
         setup.space, objectives=config.objectives, costs=setup.costs, trials=config.trials, sampler=config.sampler,
         storage=url, study=setup.study, epochs=config.epoch_range, seed=config.seed, device=gpus.device,
         checkpoints=config.checkpoints, start=start, settings=setup.settings, protocol=setup.protocol,
     )  # fmt: skip
-    with environment({**ENVIRONMENT, **SILENT}), noise(), cluster(config.address), opened as study:
-        pool = SharedPool(study.space, evaluate, workers, gpus=gpus.device.startswith("cuda"))
-        with Watcher(err, setup.study) as watcher:
+    luggage, checkpoints = pack(setup.evaluate), Path(config.checkpoints).absolute()
+    quiet = environment({**ENVIRONMENT, **SILENT})
+    with quiet, noise(), workplace(options, luggage, checkpoints), Watcher(err, setup.study) as watcher:
+        workers, each = _room(options)
 
-            def watch(study: Study) -> None:
-                watcher(study)
-                also(study)
+        def watch(study: Study) -> None:
+            watcher(study)
+            also(study)
 
+        with opened as study:
+            pool = SharedPool(study.space, served(luggage), workers, each)
             drive(study, pool, RunnerOptions(), tidying(study, watch))
     return Result.of(study, setup.study)
+
+
+def _room(options: RunnerOptions) -> tuple[int, Resources]:
+    """The workers and what each takes. Raises: InputError when the cluster has no room for all at a time."""
+    workers, each = demand(options, options.workers or 1)
+    if (most := fitting(alive(), each)) < workers:
+        what = ", ".join(f"{amount:g} {name}" for name, amount in each.items())
+        raise InputError(f"--workers {workers}: this Ray cluster has room for {most} with {what} each")
+    return workers, each

@@ -139,6 +139,8 @@ def _check(wanted: Wanted) -> None:
         raise InputError(f"--trial {wanted.trial}, --top {wanted.top}: one of them is expected")
     if wanted.workers > 1 and wanted.options.get("at_once") is not None:
         raise InputError("--workers shares one training after the other: leave out --at-once")
+    if wanted.options.get("address") is not None and wanted.workers == 1 and wanted.options.get("runner") != "ray":
+        raise InputError(f"--address {wanted.options['address']}: only --workers or --runner ray connects to a cluster")
     if wanted.network is None:
         _in_vain("only with --network; a study has its own", data=wanted.data, resolution=wanted.resolution)
         return
@@ -273,6 +275,8 @@ def _theirs(wanted: Wanted, plan: Plan) -> Setup:
     changes |= {**plan.setup.config.at_once, "epochs": str(wanted.epochs), "reuse": False, "proxies": []}
     at_once = {"workers" if key == "at_once" else key: value for key, value in wanted.options.items()}
     changes |= {key: value for key, value in at_once.items() if value is not None}
+    if wanted.workers > 1:
+        changes |= {"runner": "ray", "workers": wanted.workers}
     return dataclasses.replace(
         plan.setup,
         study=name,
@@ -325,7 +329,7 @@ def _carry_out(theirs: Setup, plan: Plan, url: str, err: Console, start: list[An
     if wanted.workers > 1:
         from runners.ray_retrain import train_together
 
-        return train_together(theirs, url, gpus, err, start, epochs, wanted.workers)
+        return train_together(theirs, url, gpus, err, start, epochs)
     return carry_out(theirs, url, gpus, err, start, epochs)
 
 

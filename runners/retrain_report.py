@@ -62,24 +62,28 @@ def tell(found: Retrained, out: Console) -> None:
 
 def _table(found: Retrained) -> Table:
     judge = found.judge.name
-    table = Table(title=f"trained fully by recipe {found.recipe}", title_justify="left", header_style="bold")
-    table.add_column("of trial" if found.network is None else "of", justify="right")
-    for name in ("seed", f"{judge} (validation)", "in the search", "test accuracy", "95 % interval", "params", "macs"):
-        table.add_column(name, justify="right", no_wrap=name == "95 % interval")
-    table.add_column("s", justify="right")
+    table = Table(
+        title=f"{found.network or found.of}, trained fully by recipe {found.recipe}",
+        title_justify="left",
+        header_style="bold",
+    )
+    if found.network is None:
+        table.add_column("trial", justify="right")
+    for name in ("seed", "search", judge, "on test", "95 % interval", "params"):
+        table.add_column(name, justify="right", no_wrap=name not in ("search", "params"))
     table.add_column("network", overflow="fold")
     for row in by_mean(found.rows, found.judge):
         for each in found.tested.get(row.trial.number, ()):
             metrics = each.trial.metrics
+            cells = [str(row.trial.number)] if found.network is None else []
             table.add_row(
-                str(row.trial.number) if found.network is None else found.network,
+                *cells,
                 str(each.replicate),
-                quantity(metrics[judge]),
                 _searched(row, judge),
+                quantity(metrics[judge]),
                 quantity(each.accuracy),
                 f"{each.low:.4f} to {each.high:.4f}",
-                *(quantity(metrics[name]) if name in metrics else "-" for name in ("params", "macs")),
-                f"{each.trial.seconds or 0:.1f}",
+                quantity(metrics["params"]) if "params" in metrics else "-",
                 escape(short_architecture(network_of(each.trial.candidate))),
             )
     return table

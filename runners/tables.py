@@ -16,6 +16,7 @@ from nas.architecture import Architecture, Stage
 from nas.errors import InputError
 from nas.objectives import Limit, Objective
 from nas.ranking import broken
+from nas.replicates import network_of
 from nas.trial import State, Trial
 
 SHORT = {
@@ -50,6 +51,8 @@ def short_network(trial: Trial) -> str:
     candidate = trial.candidate
     if isinstance(candidate, Architecture):
         return short_architecture(candidate)
+    if isinstance(network_of(candidate), Architecture):
+        return f"{short_architecture(network_of(candidate))}, seed {candidate.get('replicate')}"
     return (
         " ".join(f"{name}={_short(value)}" for name, value in candidate.items())
         if isinstance(candidate, Mapping)
