@@ -18,7 +18,7 @@ class Mixing:
 
     mixup: Zhang et al. 2018, arXiv 1710.09412. CutMix: Yun et al. 2019, arXiv 1905.04899.
 
-    Draws come from torch's global generator on the CPU, the same number for every batch.
+    Draws come from torch's global generator on the CPU, so that a seed per epoch repeats them.
     """
 
     mixup: float

@@ -69,8 +69,8 @@ def _table(found: Retrained) -> Table:
     )
     if found.network is None:
         table.add_column("trial", justify="right")
-    for name in ("seed", "search", judge, "on test", "95 % interval", "params"):
-        table.add_column(name, justify="right", no_wrap=name not in ("search", "params"))
+    for name in ("seed", "search", judge, "on test", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for row in by_mean(found.rows, found.judge):
         for each in found.tested.get(row.trial.number, ()):
@@ -83,7 +83,6 @@ def _table(found: Retrained) -> Table:
                 quantity(metrics[judge]),
                 quantity(each.accuracy),
                 f"{each.low:.4f} to {each.high:.4f}",
-                quantity(metrics["params"]) if "params" in metrics else "-",
                 escape(short_architecture(network_of(each.trial.candidate))),
             )
     return table
