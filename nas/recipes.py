@@ -30,7 +30,7 @@ class Published:
     """A recipe of somebody's.
 
     Attributes:
-        source: where it is described. lr: for batches of `batch`. warmup: share of the epochs.
+        source: where it is described. lr: for batches of `batch`; 0: for all that are chosen. warmup: share of epochs.
         fields: of `Recipe`, that are the same for all data.
     """
 
@@ -58,8 +58,8 @@ PUBLISHED: Mapping[str, Published] = {
     "cvt": Published("Wu et al. 2021, arXiv 2103.15808, by the authors' settings file", 2e-3, 2048, 5 / 300, FIELD),
     "small": Published(
         "of this project",
-        2e-3,
-        128,
+        4e-3,
+        0,
         1 / 20,
         {"schedule": "cosine", "drop_path": 0.05, "mixup": 0.2, "cutmix": 1.0, "mix": 0.5},
     ),
@@ -85,5 +85,5 @@ def recipe_for(name: str, images: int, epochs: int, search: Recipe | None = None
     fields = {**published.fields, **changes}
     batch = Recipe(batch_size=fields.get("batch_size", 0)).batch(images)
     warmup = min(max(SMALLEST_WARMUP, published.warmup * epochs), LARGEST_WARMUP * epochs)
-    lr = published.lr * math.sqrt(batch / published.batch)
+    lr = published.lr * (math.sqrt(batch / published.batch) if published.batch else 1.0)
     return Recipe(**{"epochs": epochs, "lr": float(f"{lr:.3g}"), "warmup": round(warmup, 3), **fields})

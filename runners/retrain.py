@@ -293,7 +293,11 @@ def _theirs(wanted: Wanted, plan: Plan) -> Setup:
 
 def _there(url: str, theirs: Setup, epochs: int) -> set[tuple[str, int]]:
     """The trainings that were begun, as (digest of the network, replicate). Raises: InputError."""
-    if theirs.study not in study_names(url):
+    try:
+        known = study_names(url)
+    except InputError:  # there is no database yet: a published network needs none
+        return set()
+    if theirs.study not in known:
         return set()
     record = read_study(url, theirs.study)
     wanted = json.loads(canonical_json({**theirs.settings, "epochs": [epochs, epochs]}))

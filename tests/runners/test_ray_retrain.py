@@ -1,7 +1,7 @@
 """Full trainings that Ray Train shares among two workers on CPUs."""
 
 import json
-import os
+from pathlib import Path
 
 import pytest
 import ray
@@ -29,6 +29,7 @@ def nas(capsys, monkeypatch, tmp_path):
     return command(capsys, monkeypatch)
 
 
+@pytest.mark.slow
 def test_two_workers_come_to_what_one_process_does(nas, tmp_path):
     code, shared, err = nas(*TRAIN, "--epochs", "2", "--workers", "2", "--study", "shared")
     _, alone, _ = nas(*TRAIN, "--epochs", "2", "--runner", "inline", "--study", "alone")
@@ -40,7 +41,7 @@ def test_two_workers_come_to_what_one_process_does(nas, tmp_path):
     assert ours["test_loss"] == pytest.approx(theirs["test_loss"], abs=1e-3)
     (trial,) = read_study(f"sqlite:///{tmp_path}/nas.db", "shared").trials
     assert [*trial.curve] == [1, 2]
-    assert os.listdir(trial.budget.checkpoint) == ["state.pt"]
+    assert [path.name for path in Path(trial.budget.checkpoint).iterdir()] == ["state.pt"]
 
 
 def test_more_workers_than_there_is_room_for_are_refused(nas):
@@ -50,6 +51,7 @@ def test_more_workers_than_there_is_room_for_are_refused(nas):
     assert "--workers 3: this Ray cluster has room for 2 with 1 CPU each" in err
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_all_workers_alike_is_the_reason_of_the_trial(nas, tmp_path):
     code, out, _ = nas(*TRAIN, "--epochs", "1", "--lr", "10", "--warmup", "0", "--batch-size", "1", "--workers", "2")
 

@@ -130,6 +130,7 @@ def test_a_trial_that_never_ended_can_be_trained_from_scratch(nas, searched):
     assert f"--from search: the weights of trial {pruned.number} are gone from " in further[2]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_from_its_checkpoint(nas, searched):
     arguments = ["retrain", "s", "--epochs", "12", "--batch-size", "64", "--study", "killed"]
     process = subprocess.Popen(
