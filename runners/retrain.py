@@ -342,15 +342,16 @@ class Epochs:
 
     def __init__(self, console: Console, full: int) -> None:
         self._console, self._full = console, full
-        self._told: dict[int, float] = {}
+        self._told: dict[int, tuple[int, float]] = {}  # the epoch and the time of the last line
 
     def __call__(self, study: Study) -> None:
         """Called again and again."""
         now = time.monotonic()
         for number in study.progress.places:
             trial = study.trials[number]
-            if trial.epochs and not trial.ended and now - self._told.get(number, -LINE_S) >= LINE_S:
-                self._told[number] = now
+            epoch, before = self._told.get(number, (0, -LINE_S))
+            if trial.epochs > epoch and not trial.ended and now - before >= LINE_S:
+                self._told[number] = trial.epochs, now
                 self._console.print(self._line(trial), highlight=False, markup=False, soft_wrap=True)
 
     def _line(self, trial: Trial) -> str:
