@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from nas.costs import COSTS
-from nas.intervals import Interval
+from nas.intervals import Interval, wilson
 from nas.measuring import LATENCY
 from nas.objectives import Objective
 from nas.store.reading import StudyRecord
@@ -17,7 +17,6 @@ from nas.trial import Source, State, Trial
 
 FEWEST = 20  # networks that a statement about choices rests on, where there are so many
 MOST_IMAGES = 1_000_000  # validation images beyond which nothing is inferred from accuracies
-Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
 Kind = Literal["replicates", "images", "none"]
 
@@ -112,17 +111,6 @@ def common_parts(shares: Sequence[float]) -> int | None:
     return found if shares and found > 1 else None
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `count` independent draws.
-
-    Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
-    """
-    centre = share + Z * Z / (2 * count)
-    half = Z * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
-    scale = 1 + Z * Z / count
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-
-
 def difference(first: Measured, second: Measured) -> tuple[float, float] | None:
     """The 95 % interval of first less second out of the interval of each, as if they were independent.
 
@@ -142,7 +130,7 @@ def measured(value: float, images: int | None) -> Measured:
     """One training's value."""
     if images is None:
         return Measured(value, None, None, "none", 1)
-    return Measured(value, *wilson(value, images), "images", images)
+    return Measured(value, *wilson(round(value * images), images), "images", images)
 
 
 def repeated(found: Interval) -> Measured:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboards.evidence import FEWEST, Z
+from dashboards.evidence import FEWEST
 from nas.store.accounts import Choice
 from nas.template import Scalar
 
+NORMAL = 1.959963984540054  # quantile of the normal distribution, two-sided 95 %
 MOST = 1000  # networks that the forest is grown on; of more, so many are drawn
 FOLDS, REPEATS, TREES = 5, 3, 50
 USEFUL = 0.3  # R2 below which the order is to be taken with care
@@ -87,7 +88,7 @@ def importance(
     spread = (goal - goal.mean()) ** 2
     variance = float(spread.mean())
     gains = (spread - errors) / variance
-    r2, half = float(gains.mean()), Z * float(gains.std(ddof=1)) / math.sqrt(len(gains))
+    r2, half = float(gains.mean()), NORMAL * float(gains.std(ddof=1)) / math.sqrt(len(gains))
     by_fold = np.array(losses) / variance
     weights = [
         Weight(

@@ -17,6 +17,7 @@ import torch
 from nas.errors import InputError
 
 STATE = "state.pt"
+PREFIX = "module."  # of the averaged weights in a state
 OF_AN_ATTEMPT = re.compile(r"state(?:\.(\d+))?\.pt")
 
 
@@ -65,6 +66,17 @@ def load(folder: Path) -> dict[str, Any] | None:
     if not isinstance(state, dict):
         raise InputError(f"{path} is no checkpoint of mixer-nas")
     return state
+
+
+def averaged(folder: Path) -> dict[str, Any] | None:
+    """The averaged weights in the latest attempt's state, those that a trial is judged by; None when there is none.
+
+    Raises: InputError as `load`.
+    """
+    state = load(folder)
+    if state is None:
+        return None
+    return {name.removeprefix(PREFIX): value for name, value in state["average"].items() if name.startswith(PREFIX)}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from nas.space import Space, int_range
 from nas.trial import State, Trial
 
 FIRST_SEED = 1_000_000_000  # of the fresh ones, far from the small seeds that people give
+NETWORK = "network"  # what a candidate of `replicated` calls it
 REPLICATES = 500  # fresh seeds that there are
 
 
@@ -24,7 +25,17 @@ def replicated(space: Space) -> Space:
 
     Neither the number of seeds nor the networks are part of it, so that a study over it can go on with more of both.
     """
-    return Space({"network": space.template, "replicate": int_range(0, REPLICATES - 1)})
+    return replicated_template(space.template)
+
+
+def replicated_template(template: Any) -> Space:
+    """The same over what a template describes, which may be one network only."""
+    return Space({NETWORK: template, "replicate": int_range(0, REPLICATES - 1)})
+
+
+def network_of(candidate: Any) -> Any:
+    """The network of a candidate of `replicated`; any other candidate as it is."""
+    return candidate[NETWORK] if isinstance(candidate, Mapping) and NETWORK in candidate else candidate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,12 +23,14 @@ from nas import checkpoint
 from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
-from nas.errors import ArchitectureError, Diverged, OutOfMemory
+from nas.errors import ArchitectureError, Diverged, InputError, OutOfMemory
 from nas.jobs import Budget, Report
 from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
+from nas.mixing import Mixing
 from nas.model import Backbone, build
 from nas.recipe import Recipe
 from nas.shortage import out_of_memory
+from nas.team import ALONE, Team
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +70,39 @@ class Trainer:
     its later attempts included, and the metrics say it (`batch_split`: 2). Such a result is close to, not equal to,
     that of whole batches: batch norms see half a batch at a time and move their running statistics twice as often, and
     drop path draws anew for each part. A second shortage is `OutOfMemory`.
+
+    A team trains by the same batches: all draw the same images, augmented and mixed alike, and each takes its part.
+    Without batch norms and drop path the numbers are those of one process up to rounding. Nothing is split there.
     """
 
     model: Backbone
+    joined: nn.Module
     average: AveragedModel
     optimizer: torch.optim.AdamW
 
-    def __init__(self, candidate: Architecture, data: ImageData, recipe: Recipe, budget: Budget) -> None:
+    def __init__(
+        self,
+        candidate: Architecture,
+        data: ImageData,
+        recipe: Recipe,
+        budget: Budget,
+        *,
+        initial: Mapping[str, Tensor] | None = None,
+        team: Team = ALONE,
+    ) -> None:
+        """`initial` are weights to begin with. Raises: InputError when they do not fit, or a team is too large."""
         self.candidate, self.data, self.recipe, self.budget = candidate, data, recipe, budget
+        self.initial, self.team = initial, team
         self.device = torch.device(budget.device)
         self.folder = Path(budget.checkpoint)
         self.side = side_for(candidate, data.resolution, budget.scale)
         self.images = Images(data, "train", self.device, recipe.subset * budget.share)
         whole = share_of(data.counts["train"], recipe.subset)
         self.batch = min(recipe.batch(whole), len(self.images))  # one for all rungs, as the learning rate is
-        self.preprocess = Preprocess(data, recipe.augment, self.side).to(self.device)
+        if self.batch < team.size:
+            raise InputError(f"batches of {self.batch} images have no part for each of {team.size} workers")
+        self.preprocess = Preprocess(data, recipe.augment, self.side, recipe.erase).to(self.device)
+        self.mixing = Mixing.of(recipe, len(data.classes))
         self.told: dict[str, float] = {}  # of every epoch, where something is not as usual
         if budget.share < 1:
             self.told["images"] = float(len(self.images))
@@ -92,7 +112,7 @@ class Trainer:
         self._begin()
 
     def _begin(self) -> None:
-        """Untrained, with the weights of the seed."""
+        """Untrained, with the weights of the seed or those to begin with."""
         torch.manual_seed(self.budget.seed)
         self.model = build(
             self.candidate,
@@ -100,8 +120,14 @@ class Trainer:
             num_classes=len(self.data.classes),
             resolution=self.side,
             drop_path=self.recipe.drop_path,
+            init=self.recipe.init,
         ).to(self.device)
+        if self.initial is not None:
+            if not _fits(self.initial, self.model):
+                raise InputError("the weights to begin with are of another network, or for images of another size")
+            self.model.load_state_dict(self.initial)
         self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
+        self.joined = self.team.joined(self.model)
         self.optimizer = _adamw(self.model, self.recipe)
         self.epoch = 0
         self.metrics: dict[str, float] = {}
@@ -116,7 +142,8 @@ class Trainer:
             self.metrics = {**metrics, **self.told, "epoch_seconds": time.monotonic() - started}
             if self.split > 1:
                 self.metrics["batch_split"] = float(self.split)
-            self._save()
+            if self.team.leads:
+                self._save()
             if self.epoch > self.budget.start:
                 report(self.epoch, self.metrics)
         return self.metrics
@@ -130,7 +157,7 @@ class Trainer:
                 reason = out_of_memory(error)
                 if reason is None:
                     raise
-                if self.split > 1 or self.batch < SMALLEST_SPLIT:
+                if self.split > 1 or self.batch < SMALLEST_SPLIT or self.team.size > 1:
                     raise OutOfMemory(f"{reason} (batches of {self.batch} images in {self.split} part(s))") from error
             # only here are the frames of the failed step gone, and the activations that they held
             log.info("epoch %d: %s; begun again with batches in two parts", self.epoch + 1, reason)
@@ -138,7 +165,7 @@ class Trainer:
 
     def _split(self) -> None:
         """Back to where the epoch began, in less memory."""
-        del self.model, self.average, self.optimizer
+        del self.model, self.joined, self.average, self.optimizer
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -148,11 +175,13 @@ class Trainer:
 
     def _train_and_measure(self) -> dict[str, float]:
         train_loss = self._train_epoch()
+        return {**self.measured("validation"), "train_loss": train_loss}
+
+    def measured(self, split: str) -> dict[str, float]:
+        """Accuracy and loss of the averaged weights on a split. Raises: Diverged."""
+        self.team.align(self.average)
         at_once = MEASURED_AT_ONCE // self.split
-        return {
-            **measure(self.average.module, self.data, "validation", self.device, at_once, self.side),
-            "train_loss": train_loss,
-        }
+        return measure(self.average.module, self.data, split, self.device, at_once, self.side, self.team)
 
     def _train_epoch(self) -> float:
         """The mean loss of an epoch. Raises: Diverged."""
@@ -163,7 +192,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for step, (images_BHWC, labels_B) in enumerate(self.images.shuffled(self.batch)):
             total += self.step(images_BHWC, labels_B, recipe.rate(self.epoch + step / steps))
-        mean = float(total) / steps
+        mean = float(self.team.total(total)) / steps
         if not math.isfinite(mean):
             raise Diverged(f"diverged in epoch {self.epoch + 1}: the training loss is {mean}")
         return mean
@@ -175,13 +204,18 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with _precision(self.device):
             images_BCHW = self.preprocess(images_BHWC)  # whole, so that the augmentation draws the same for parts
+        wanted, whole = labels_B, len(labels_B)
+        if self.mixing is not None:
+            images_BCHW, wanted = self.mixing(images_BCHW, labels_B)
+        images_BCHW, wanted = self.team.part(images_BCHW), self.team.part(wanted)
         total = torch.zeros((), device=self.device)
-        for part_BCHW, labels_P in zip(images_BCHW.chunk(self.split), labels_B.chunk(self.split), strict=True):
-            with _precision(self.device):
-                logits_PK = self.model(part_BCHW)
-            loss = cross_entropy(logits_PK.float(), labels_P, label_smoothing=self.recipe.label_smoothing)
-            loss = loss * (len(labels_P) / len(labels_B))
-            loss.backward()  # type: ignore[no-untyped-call]
+        for part_BCHW, wanted_P in zip(images_BCHW.chunk(self.split), wanted.chunk(self.split), strict=True):
+            with _precision(self.device), self.team.apart(self.device):
+                logits_PK = self.joined(part_BCHW)
+            loss = cross_entropy(logits_PK.float(), wanted_P, label_smoothing=self.recipe.label_smoothing)
+            loss = loss * (len(wanted_P) / whole)
+            shared = loss * self.team.size  # a team's gradients are averaged, and these are parts of a mean
+            shared.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
@@ -303,10 +337,11 @@ def measure(
     device: torch.device,
     at_once: int = MEASURED_AT_ONCE,
     side: int | None = None,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode, on images of `side`.
 
-    `at_once` images go through it at a time.
+    `at_once` images go through it at a time; of a team each member measures a part of them.
 
     Raises: Diverged when the loss is not finite.
     """
@@ -314,15 +349,18 @@ def measure(
     model.eval()
     preprocess = Preprocess(data, "none", side).to(device).eval()
     right, loss, images = 0.0, 0.0, Images(data, split, device)
+    count = len(images)
+    images.rows = images.rows[team.rank :: team.size]
     for images_BHWC, labels_B in images.in_order(at_once):
         with _precision(device):
             logits_BK = model(preprocess(images_BHWC)).float()
         right += float((logits_BK.argmax(1) == labels_B).sum())
         loss += float(cross_entropy(logits_BK, labels_B, reduction="sum"))
     model.train(was_training)
+    right, loss = team.total(torch.tensor([right, loss], dtype=torch.float64, device=device)).tolist()
     if not math.isfinite(loss):
         raise Diverged(f"diverged: the {split} loss is {loss}")
-    return {"accuracy": right / len(images), "loss": loss / len(images)}
+    return {"accuracy": right / count, "loss": loss / count}
 
 
 def _precision(device: torch.device) -> torch.autocast:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.architecture import Architecture, Stage
+from nas.replicates import network_of
 from nas.trial import Trial
 
 SHORT = {
@@ -41,6 +42,8 @@ def short_network(trial: Trial) -> str:
     candidate = trial.candidate
     if isinstance(candidate, Architecture):
         return short_architecture(candidate)
+    if isinstance(network := network_of(candidate), Architecture):
+        return f"{short_architecture(network)}, seed {candidate.get('replicate')}"
     return (
         " ".join(f"{name}={_short(value)}" for name, value in candidate.items())
         if isinstance(candidate, Mapping)

@@ -14,6 +14,7 @@ from nas.errors import InputError, NasError, Terminated
 from nas.version import __version__
 from runners.cli_export import bench, export, predict
 from runners.cli_look import Watching, best, status, trials
+from runners.cli_retrain import retrain
 from runners.cli_search import search
 from runners.cli_studies import confirm, doctor, enqueue, report, studies_app
 from runners.options import Json, Storage, StudyName, err, out
@@ -86,6 +87,7 @@ app.command()(export)
 app.command()(predict)
 app.command()(bench)
 app.command()(confirm)
+app.command()(retrain)
 app.command()(enqueue)
 app.command()(doctor)
 app.command()(report)

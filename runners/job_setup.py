@@ -101,11 +101,11 @@ def prepare(config: SearchConfig) -> Setup:
     settings = {
         "space": config.space,
         "data": f"{data.name} ({data.digest}, {data.resolution} px)",
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.as_dict(),
         "evaluate": "train and validate",
         "source": {"data": _absolute(config.data), "resolution": config.resolution, "digest": data.digest},
     }
-    full = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "held"}
+    full = {name: value for name, value in recipe.as_dict().items() if name != "held"}
     if recipe.decay_from > recipe.epochs / 3:
         full["decay_from"] = recipe.decay_from
     protocol = {"data": data.digest, "resolution": data.resolution, "recipe": full, "version": __version__}

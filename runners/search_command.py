@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from nas import zoo
-from nas.api import NAME, Result, search
+from nas.api import NAME, Result, Watch, search
 from nas.architecture import Architecture
 from nas.companions import BASELINE, PUBLISHED, Comparison
 from nas.config import SearchConfig
@@ -28,6 +28,7 @@ from nas.objectives import excess
 from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact
+from nas.study import Study
 from runners.baseline import check, compare, random_search
 from runners.closing import Outcome, close, opening, summary
 from runners.gpu_share import GpuShare, gpu_share
@@ -133,10 +134,21 @@ def _exported(
     return export(chosen, training.data, Path(to), study=result.study, force=True, settings=settings)
 
 
-def carry_out(setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[Any]) -> Result:
-    """`nas.search` as a configuration says it, with `gpus` for each trial, watched on `err`. Raises: NasError."""
+def carry_out(
+    setup: Setup, url: str, gpus: GpuShare, err: Console, start: list[Any], also: Watch | None = None
+) -> Result:
+    """`nas.search` as a configuration says it, with `gpus` for each trial, watched on `err`, and by `also`.
+
+    Raises: NasError.
+    """
     config = setup.config
-    with Watcher(err, setup.study) as watch:
+    with Watcher(err, setup.study) as watcher:
+
+        def watch(study: Study) -> None:
+            watcher(study)
+            if also is not None:
+                also(study)
+
         return search(
             setup.space,
             setup.evaluate,

@@ -135,10 +135,12 @@ def _at_size(value: Any, setup: Setup) -> Any:
 def setup_of(settings: Mapping[str, Any], name: str, otherwise: str) -> Setup:
     """The search that a study was made by.
 
-    Raises: InputError when it was made from Python, with what to do `otherwise`, or by `nas confirm`.
+    Raises: InputError when it was made from Python, with what to do `otherwise`, or by `nas confirm` or `nas retrain`.
     """
     if "confirms" in settings:
         raise InputError(f"study {name!r} holds what `nas confirm` trained of {settings['confirms']!r}; name that one")
+    if "retrains" in settings:
+        raise InputError(f"study {name!r} holds what `nas retrain` trained of {settings['retrains']!r}; name that one")
     if "space" not in settings or "evaluate" not in settings or not isinstance(settings.get("source") or {}, dict):
         raise InputError(f"study {name!r} was made from Python, whose space is not known here; {otherwise}")
     source, recipe = settings.get("source") or {}, settings.get("recipe") or {}

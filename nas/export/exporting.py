@@ -25,6 +25,7 @@ from nas.export.reading import formats_in
 from nas.export.weights import trained_weights
 from nas.intervals import wilson
 from nas.model import Backbone, build
+from nas.replicates import network_of
 from nas.trial import State, Trial
 from nas.version import __version__
 
@@ -70,15 +71,14 @@ def export(
     Raises: InputError for a trial that cannot be exported or a target that exists (without `force`), ExportError when
     writing or a check failed; then nothing is left behind.
     """
-    if trial.state is not State.COMPLETE or not isinstance(trial.candidate, Architecture):
+    network = network_of(trial.candidate)
+    if trial.state is not State.COMPLETE or not isinstance(network, Architecture):
         raise InputError(
             f"trial {trial.number} is {trial.state} and cannot be exported; a complete one of the built-in training can"
         )
     target = target.absolute()
     check_target(target, force=force)
-    model = build(
-        trial.candidate, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution
-    ).eval()
+    model = build(network, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution).eval()
     model.load_state_dict(trained_weights(trial))
     with whole(target) as scratch:
         facts = facts_of(trial, data, study)

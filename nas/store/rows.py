@@ -17,6 +17,7 @@ from nas.architecture import Architecture
 from nas.checked import canonical_json
 from nas.errors import NasError, StoreError
 from nas.jobs import Budget
+from nas.replicates import NETWORK
 from nas.store import tables
 from nas.trial import Source, State, Trial
 
@@ -126,6 +127,8 @@ def _body(candidate: Any) -> tuple[str, str] | None:
     """None for what JSON does not hold as it is; such a candidate is known by its genome alone."""
     if isinstance(candidate, Architecture):
         return "architecture", candidate.to_json()
+    if isinstance(candidate, Mapping) and isinstance(candidate.get(NETWORK), Architecture):
+        return NETWORK, canonical_json({**candidate, NETWORK: candidate[NETWORK].as_json()})
     try:
         body = canonical_json(candidate)
     except (TypeError, ValueError):
@@ -136,8 +139,11 @@ def _body(candidate: Any) -> tuple[str, str] | None:
 def read_candidate(kind: str, body: str, where: str) -> Any:
     """A candidate as it was kept. Raises: StoreError naming where it stands."""
     try:
-        return Architecture.from_json(body) if kind == "architecture" else json.loads(body)
-    except (NasError, ValueError) as error:
+        if kind == "architecture":
+            return Architecture.from_json(body)
+        found = json.loads(body)
+        return {**found, NETWORK: Architecture.from_json(json.dumps(found[NETWORK]))} if kind == NETWORK else found
+    except (NasError, ValueError, KeyError) as error:
         raise StoreError(f"{where}: its architecture cannot be read: {error}") from error
 
 

@@ -28,7 +28,7 @@ architectures = Table(
     metadata,
     Column("digest", String(32), primary_key=True),
     Column("body", Text, nullable=False),  # canonical JSON
-    Column("kind", String(16), nullable=False),  # "architecture", or "value" for any other candidate
+    Column("kind", String(16), nullable=False),  # "architecture", "network" in a mapping, "value" for others
 )
 
 trials = Table(

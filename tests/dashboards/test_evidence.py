@@ -13,8 +13,8 @@ from dashboards.evidence import (
     judge_of,
     telling_level,
     values_at,
-    wilson,
 )
+from nas.intervals import wilson
 from nas.trial import State
 
 TWO = ["macs:min", "accuracy:max"]
@@ -38,13 +38,13 @@ def test_what_is_limited_comes_first_among_the_costs_and_the_judge_is_none():
 def test_wilsons_interval_is_the_one_of_scipy(hits, count):
     theirs = binomtest(hits, count).proportion_ci(method="wilson")
 
-    assert wilson(hits / count, count) == pytest.approx((theirs.low, theirs.high))
+    assert wilson(hits, count) == pytest.approx((theirs.low, theirs.high))
 
 
 def test_the_difference_of_two_shares_is_newcombes_published_example():
     """Newcombe 1998, table II, (a): 56/70 - 48/80, method 10: 0.0524 to 0.3339."""
-    first = Measured(56 / 70, *wilson(56 / 70, 70), "images", 70)
-    second = Measured(48 / 80, *wilson(48 / 80, 80), "images", 80)
+    first = Measured(56 / 70, *wilson(56, 70), "images", 70)
+    second = Measured(48 / 80, *wilson(48, 80), "images", 80)
 
     assert difference(first, second) == pytest.approx((0.0524, 0.3339), abs=5e-5)
     assert difference(first, Measured(0.6, None, None, "none", 1)) is None

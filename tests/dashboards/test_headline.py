@@ -3,9 +3,9 @@
 import pytest
 from accounts import TRAINED, account, record, trial
 
-from dashboards.evidence import wilson
 from dashboards.headline import headline
 from nas.companions import BASELINE, CONFIRM, PUBLISHED
+from nas.intervals import wilson
 from nas.trial import State
 
 
@@ -20,7 +20,7 @@ def test_one_training_has_wilsons_interval_and_no_rival():
     found = headline(account([trial(0, accuracy=342 / 359)], **TRAINED))
 
     assert (found.winner.trial, found.winner.value.kind, found.images) == (0, "images", 359)
-    assert (found.winner.value.low, found.winner.value.high) == wilson(342 / 359, 359)
+    assert (found.winner.value.low, found.winner.value.high) == wilson(342, 359)
     assert found.others == found.gains == ()
 
 

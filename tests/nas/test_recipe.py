@@ -89,6 +89,7 @@ def test_equal_recipes_have_equal_digests_and_every_field_counts():
     changes = {
         "epochs": 11, "held": 2, "batch_size": 32, "lr": 1e-3, "weight_decay": 0.0, "warmup": 0.5, "label_smoothing": 0.0,
         "ema": 0.9, "clip": 2.0, "drop_path": 0.1, "augment": "none", "subset": 0.5,
+        "schedule": "cosine", "mixup": 0.8, "cutmix": 1.0, "mix": 0.5, "erase": 0.25, "init": "jax",
     }  # fmt: skip
 
     digests = [Recipe(**{name: value}).digest for name, value in changes.items()]
