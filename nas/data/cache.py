@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +71,11 @@ def _key(source: Source, resolution: int | None) -> str:
 
 def load_cached(root: Path, source: Source, resolution: int | None) -> ImageData | None:
     """The decoded data set if it is there, whole."""
-    return read_cached(root / _key(source, resolution), source.name)
+    key = _key(source, resolution)
+    found = read_cached(root / key, source.name)
+    if found is None and (pointer := root / f"{key}.digest").is_file():
+        found = read_cached(root / pointer.read_text().strip(), source.name)
+    return found
 
 
 def read_cached(folder: Path, name: str) -> ImageData | None:
@@ -102,14 +108,18 @@ def write_cache(root: Path, source: Source, resolution: int | None) -> ImageData
         ) from error
     try:
         meta = _decode_all(source, resolution, folder)
-        (folder / "meta.json").write_text(json.dumps({**meta, "digest": key}))
+        identity = key if source.lasting else _identity(folder, meta)
+        (folder / "meta.json").write_text(json.dumps({**meta, "digest": identity}))
         folder.chmod(0o755)
-        if (root / key).exists() and load_cached(root, source, resolution) is None:
-            shutil.rmtree(root / key, ignore_errors=True)  # torn; a whole one was written by another process meanwhile
-        if not (root / key).exists():
-            folder.rename(root / key)
+        target = root / identity
+        if target.exists() and read_cached(target, source.name) is None:
+            shutil.rmtree(target, ignore_errors=True)  # torn; a whole one was written by another process meanwhile
+        if not target.exists():
+            folder.rename(target)
+        if identity != key:
+            _point(root / f"{key}.digest", identity)
     except OSError as error:
-        if not (root / key).exists():
+        if load_cached(root, source, resolution) is None:
             raise DataError(f"the data cache {root} cannot be written: {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,6 +127,24 @@ def write_cache(root: Path, source: Source, resolution: int | None) -> ImageData
     if data is None:
         raise DataError(f"the data cache {root / key} cannot be read back; delete it and try again")
     return data
+
+
+def _identity(folder: Path, meta: dict[str, object]) -> str:
+    """Of what was decoded, so that a copy of the files of a data set, with other times, is the same data set."""
+    content = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            content[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(
+        [LAYOUT, content, meta["resolution"], meta["channels"], list(cast("tuple[str, ...]", meta["classes"]))]
+    )
+
+
+def _point(path: Path, identity: str) -> None:
+    """Written whole: other processes read it."""
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(identity)
+    part.replace(path)
 
 
 def _decode_all(source: Source, resolution: int | None, folder: Path) -> dict[str, object]:

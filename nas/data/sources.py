@@ -26,6 +26,8 @@ class Source(Protocol):
     """A named set of labelled images, read once."""
 
     name: str
+    lasting: bool
+    """Whether its fingerprint is the same wherever and whenever the content is."""
 
     def fingerprint(self) -> str:
         """Changes when the content does, as far as that can be told without reading it."""
@@ -55,6 +57,7 @@ class Digits:
     """The 1,797 hand-written digits of 8x8 pixels that scikit-learn brings along (UCI, test part)."""
 
     name = "digits"
+    lasting = True
 
     def fingerprint(self) -> str:
         """Constant: the data is bundled."""
@@ -81,6 +84,7 @@ class HuggingFace:
     def __init__(self, where: str, what: str, builder: str | None = None) -> None:
         self.name = f"folder:{where}" if builder else f"hf:{where}"
         self.where, self.what, self.builder = where, what, builder
+        self.lasting = not Path(where).is_dir()  # the times of files change with every copy of them
         self._loaded: Any = None
 
     def fingerprint(self) -> str:

@@ -185,6 +185,30 @@ def test_a_changed_file_is_decoded_anew(tmp_path):
     assert second.digest != first.digest
 
 
+def test_a_copy_of_a_folder_with_other_times_is_the_same_data_set(tmp_path):
+    root = folder_of(tmp_path / "images")
+    first = load(f"folder:{root}", cache=tmp_path / "cache")
+    for path in root.rglob("*.png"):
+        os.utime(path, (1, 1))
+
+    second = load(f"folder:{root}", cache=tmp_path / "cache")
+    elsewhere = load(f"folder:{root}", cache=tmp_path / "other")
+
+    assert second == first
+    assert elsewhere.digest == first.digest
+
+
+def test_a_damaged_cache_of_a_folder_is_decoded_anew(tmp_path):
+    root = folder_of(tmp_path / "images")
+    first = load(f"folder:{root}", cache=tmp_path / "cache")
+    images, file = rows(first), Path(first.folder) / "train.labels"
+    file.write_bytes(file.read_bytes()[:8])
+
+    second = load(f"folder:{root}", cache=tmp_path / "cache")
+
+    assert (rows(second), second.digest) == (images, first.digest)
+
+
 @pytest.mark.parametrize("damage", ["meta.json", "train.images", "test.labels"])
 def test_a_damaged_cache_is_decoded_anew(tmp_path, damage):
     first = load("digits", cache=tmp_path)
