@@ -40,10 +40,12 @@ class Measured:
 
 
 def judge_of(record: StudyRecord) -> Objective:
-    """The first objective that training changes; the first of all where none is."""
+    """The first objective that training changes, as far as trials tell; the first of all where none is."""
     open_ended = (set(trial.metrics) for trial in record.trials if trial.state is not State.COMPLETE)
     known = {*COSTS, LATENCY}.union(*open_ended)
-    return next((goal for goal in record.objectives if goal.name not in known), record.objectives[0])
+    goals = [goal for goal in record.objectives if goal.name not in known] or [record.objectives[0]]
+    reported = {name for trial in record.trials for row in trial.curve.values() for name in row}
+    return next((goal for goal in goals if goal.name in reported), goals[0])
 
 
 def costs_of(record: StudyRecord) -> list[str]:

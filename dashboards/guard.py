@@ -68,7 +68,7 @@ def guarded(inner: Wsgi, hosts: Iterable[str], check: Callable[[], None] = lambd
             seen[:] = [status, headers]
 
         try:
-            body = inner({**environ, "wsgi.errors": io.StringIO()}, start)
+            body = inner({"HTTP_ACCEPT_ENCODING": "", **environ, "wsgi.errors": io.StringIO()}, start)
         except StoreError as error:
             return plain("503 Service Unavailable", str(error), ("Retry-After", "5"))
         except Exception as error:  # noqa: BLE001 - a page must not show a traceback

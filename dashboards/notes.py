@@ -130,7 +130,7 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "run with": _versions(versions),
     }
     table = ["| | |", "|---|---|", *(_cells(name, value) for name, value in facts.items() if value)]
-    parts = ["\n".join(table), "To go on, to a total of N trials:", block(command(header.name, told, where))]
+    parts = ["\n".join(table), "To go on, to a total of N trials:", block(command(header.name, told, where, origins))]
     rest = {name: value for name, value in told.items() if isinstance(value, Mapping)}
     said = [_cells(plain(name), plain(_words(value))) for name, value in rest.items()]
     parts += ["\n".join(["| settings | a search with others is refused |", "|---|---|", *said])] if said else []

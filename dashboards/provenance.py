@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboards.resume import sampler_of
 from nas.companions import BASELINE, CONFIRM, PUBLISHED
 from nas.recipe import Recipe
-from nas.samplers import NAMES
 from nas.store.accounts import Account
 from nas.trial import Source, Trial
 
-OF_AUTO = {"spread", "surrogate"}  # what the trials of sampler auto are from, besides their starts
 SIDE = re.compile(r", (\d+) px\)$")
 
 
@@ -109,7 +108,7 @@ def commands(account: Account) -> tuple[str, ...]:
     low, high = settings["epochs"]
     words += ["--epochs", f"{low}:{high}" if low != high else high, *_rungs(settings)]
     words += ["--trials", sum(trial.source is Source.TRAINED for trial in record.trials)]
-    words += ["--sampler", _sampler(record.trials)]
+    words += ["--sampler", sampler_of(Counter(trial.origin for trial in record.trials))]
     words += ["--seed", seed] if (seed := _seed(record.trials)) is not None else []
     plain = dataclasses.asdict(Recipe())
     recipe = settings.get("recipe") or {}
@@ -138,12 +137,3 @@ def _rungs(settings: Mapping[str, Any]) -> list[Any]:
     if (scale := told.get("rung_scale", 1.0)) < 1 and side:
         words += ["--rung-resolution", round(scale * int(side[1]))]
     return words
-
-
-def _sampler(trials: Sequence[Trial]) -> str:
-    """As far as trials tell: auto has names of its own for what it proposes, and others begin at random."""
-    origins = [trial.origin for trial in trials]
-    named = [origin for origin in origins if origin in NAMES and origin != "random"]
-    if OF_AUTO & set(origins) or not (named or "random" in origins):
-        return "auto"
-    return Counter(named).most_common(1)[0][0] if named else "random"

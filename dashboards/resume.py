@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+from nas.samplers import NAMES
+
+OF_AUTO = {"spread", "surrogate"}  # what the trials of sampler auto are from, besides their starts
 
 RECIPE = {  # where it is not as usual
     "subset": ("--subset", 1.0),
@@ -20,8 +25,14 @@ RUNGS = {
 }
 
 
-def command(study: str, settings: Mapping[str, Any], where: str) -> str:
-    """For a shell, an option a line; for a study made from Python, the call in words."""
+def command(study: str, settings: Mapping[str, Any], where: str, origins: Mapping[str, int] | None = None) -> str:
+    """For a shell, an option a line; for a study made from Python, the call in words.
+
+    `origins`: how many trials each proposer made, which tells the sampler.
+    """
+    for done, name in (("confirms", "confirm"), ("retrains", "retrain")):
+        if done in settings:
+            return f"nas {name} {shlex.quote(str(settings[done]))} ...  # with the options that it was made with"
     source = settings.get("source")
     if not isinstance(source, Mapping) and "space" not in settings:
         return f"nas.search(...)  # as it was made, with study={study!r} and trials=N"
@@ -39,8 +50,18 @@ def command(study: str, settings: Mapping[str, Any], where: str) -> str:
             if isinstance(said, Mapping) and said.get(name, usual) != usual:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
+    if origins:
+        options.append(("--sampler", sampler_of(origins)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
     return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
+
+
+def sampler_of(origins: Mapping[str, int]) -> str:
+    """As far as trials tell: auto has names of its own for what it proposes, and others begin at random."""
+    named = Counter({origin: count for origin, count in origins.items() if origin in NAMES and origin != "random"})
+    if OF_AUTO & set(origins) or not (named or "random" in origins):
+        return "auto"
+    return named.most_common(1)[0][0] if named else "random"
 
 
 def _first_side(settings: Mapping[str, Any]) -> int | None:

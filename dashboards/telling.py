@@ -145,8 +145,9 @@ def _best(found: Findings) -> Section:
                 )
             )
     else:
+        end = "high" if goal.maximize else "low"
         lines.append(
-            f"Its {goal.name} is that of one training, and it was chosen because that is high: part of it is luck. "
+            f"Its {goal.name} is that of one training, and it was chosen because that is {end}: part of it is luck. "
             f"`nas confirm` trains the best few again with fresh seeds."
         )
         if winner.value.kind == "images":
@@ -187,12 +188,14 @@ def _gain(gain: Gain, goal: Objective) -> str:
 def _missing(found: Findings) -> list[str]:
     over = {gain.over for gain in found.headline.gains}
     lines = []
-    if "published" not in over:
-        lines.append("No published family was trained beside it (`nas search --published`).")
+    if "published" not in over and found.provenance.recipe:
+        lines.append(
+            "No published family is complete within the limits beside it (`nas search --published` trains some)."
+        )
     if found.headline.drawn and "random" not in over:
         lines.append("All of its trials were drawn at random: this is a random search itself.")
     elif not {"random"} & {*over, *(each.label for each in found.headline.others)}:
-        lines.append("No random search was run beside it (`nas search --baseline`).")
+        lines.append("No random search with a complete trial is beside it (`nas search --baseline` runs one).")
     return lines
 
 

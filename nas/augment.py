@@ -71,8 +71,9 @@ class InGroups(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """BCHW floats from 0 to 255, and such again."""
-        groups = torch.split((x_BCHW / 255).clamp(0, 1), GROUP)
-        return torch.cat([self.augment(group) for group in groups]).clamp(0, 1) * 255
+        with torch.autocast(x_BCHW.device.type, enabled=False):  # in bf16 coordinates are off by pixels
+            groups = torch.split((x_BCHW / 255).clamp(0, 1), GROUP)
+            return torch.cat([self.augment(group) for group in groups]).clamp(0, 1) * 255
 
 
 def _erasing(probability: float) -> nn.Module | None:

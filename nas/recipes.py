@@ -73,12 +73,12 @@ def recipe_for(name: str, images: int, epochs: int, search: Recipe | None = None
     "deit": Touvron et al., Training data-efficient image transformers (2021), table 9. "metaformer": Yu et al.,
     MetaFormer is actually what you need for vision (2022), section 4.1. "cvt": Wu et al., CvT (2021), with the learning
     rate of the authors' settings file, a tenth of what the paper prints. "small": for images of 8 to 32 pixels, ours.
-    "search": that of the search (`search`, by default `Recipe`), over these epochs.
+    "search": that of the search (`search`, by default `Recipe`), over these epochs and all images.
 
     Raises: InputError for an unknown name, or a field that is outside its range.
     """
     if name == "search":
-        return dataclasses.replace(search or Recipe(), epochs=epochs, held=1, **changes)
+        return dataclasses.replace(search or Recipe(), **{"epochs": epochs, "held": 1, "subset": 1.0, **changes})
     if name not in PUBLISHED:
         raise unknown("recipe", name, RECIPES)
     published = PUBLISHED[name]

@@ -50,13 +50,13 @@ class Team:
                 dist.broadcast(buffer, 0)
 
     @contextmanager
-    def apart(self, device: torch.device) -> Iterator[None]:
-        """Inside, random draws of this process are its own; the shared generator is as before afterwards."""
+    def apart(self, device: torch.device, step: int) -> Iterator[None]:
+        """Inside, random draws are of this process and step; the shared generator is as before afterwards."""
         if self.size == 1:
             yield
             return
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed((cast("int", torch.randint(2**62, ()).item()) + self.rank) % 2**63)
+            torch.manual_seed((cast("int", torch.randint(2**62, ()).item()) + self.rank + step * self.size) % 2**63)
             yield
 
 

@@ -129,12 +129,13 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
         self.joined = self.team.joined(self.model)
         self.optimizer = _adamw(self.model, self.recipe)
-        self.epoch = 0
+        self.epoch = self.passes = 0
         self.metrics: dict[str, float] = {}
 
     def run(self, report: Report) -> dict[str, float]:
         """Train from the checkpoint, or from the start, to the budget."""
         self._resume()
+        self._agree()
         while self.epoch < self.budget.stop:
             started = time.monotonic()
             metrics = self._epoch()
@@ -173,6 +174,18 @@ class Trainer:
         self._resume()
         self.split = 2
 
+    def _agree(self) -> None:
+        """Raises: InputError where the members of a team have come to different epochs."""
+        if self.team.size == 1:
+            return
+        mine = torch.tensor([self.epoch, self.epoch**2], dtype=torch.float64, device=self.device)
+        first, second = self.team.total(mine).tolist()
+        if first * first != second * self.team.size:
+            raise InputError(
+                f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
+                f"all of them share"
+            )
+
     def _train_and_measure(self) -> dict[str, float]:
         train_loss = self._train_epoch()
         return {**self.measured("validation"), "train_loss": train_loss}
@@ -189,6 +202,7 @@ class Trainer:
         torch.manual_seed(_mix(self.budget.seed, self.epoch))
         self.model.train()
         self.preprocess.train()
+        self.passes = 0
         total = torch.zeros((), device=self.device)
         for step, (images_BHWC, labels_B) in enumerate(self.images.shuffled(self.batch)):
             total += self.step(images_BHWC, labels_B, recipe.rate(self.epoch + step / steps))
@@ -210,8 +224,9 @@ class Trainer:
         images_BCHW, wanted = self.team.part(images_BCHW), self.team.part(wanted)
         total = torch.zeros((), device=self.device)
         for part_BCHW, wanted_P in zip(images_BCHW.chunk(self.split), wanted.chunk(self.split), strict=True):
-            with _precision(self.device), self.team.apart(self.device):
+            with _precision(self.device), self.team.apart(self.device, self.passes):
                 logits_PK = self.joined(part_BCHW)
+            self.passes += 1
             loss = cross_entropy(logits_PK.float(), wanted_P, label_smoothing=self.recipe.label_smoothing)
             loss = loss * (len(wanted_P) / whole)
             shared = loss * self.team.size  # a team's gradients are averaged, and these are parts of a mean

@@ -33,7 +33,7 @@ from runners.worker import READY, Unable, work
 
 EXACT = 1e-6  # 49 trials fit where each takes 1/49, whatever floats say
 LEAST_GPU = 1e-4  # the smallest share that Ray knows
-STARTS = 5  # workers in a row that may be killed while they start, once one has started
+STARTS = 5  # workers in a row that may be killed while they start
 TROUBLES = 3  # trials lost in a row, all different ones, after which a GPU is not used again
 PATIENCE_S = 5.0  # for a worker that closed its pipe to end
 GUARD = "a script must call search under `if __name__ == '__main__':`, and evaluate must be importable in a new process"
@@ -176,7 +176,7 @@ class LocalPool:
         self._limit, self._broken = trial_timeout, ""
         self._threads, self._gpus_per_trial = threads, gpus_per_trial
         self._workers: list[_Worker] = []
-        self._proven, self._failed_starts = False, 0
+        self._failed_starts = 0
         self._troubles: dict[str, set[int]] = {}  # by device, the trials lost on it since it last brought one to an end
         try:
             for slot in range(workers):
@@ -266,10 +266,9 @@ class LocalPool:
         if code == -signal.SIGKILL:
             how += "; the kernel kills so when memory is short"
         _kill(worker)
-        self._proven = self._proven or any(each.ready for each in self._workers)
         killed = code is not None and code < 0
         self._failed_starts = 0 if worker.ready else self._failed_starts + 1
-        if not worker.ready and not (self._proven and killed and self._failed_starts < STARTS):
+        if not worker.ready and not (killed and self._failed_starts < STARTS):
             self._broken = self._broken or f"a worker process ended while it started ({how}); {GUARD}"
             return
         self._workers[self._workers.index(worker)] = self._spawn(worker.slot)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from nas.errors import InputError
 from nas.store.database import storage_url
+from runners.screen import plain
 from runners.tables import write_whole
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def write_report(
     from dashboards.findings import findings
     from dashboards.report import render
 
-    text = render(findings(account), chosen)
+    text = plain(render(findings(account), chosen))
     if to is None:
         sys.stdout.write(text)
         return

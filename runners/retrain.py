@@ -95,6 +95,7 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     url = storage_url(storage)
     _check(wanted)
     plan = _of_network(wanted) if wanted.network is not None else _of_study(wanted, url)
+    _check_workers(wanted, plan.training)
     theirs = _theirs(wanted, plan)
     if wanted.export is not None:
         from nas.export import check_target
@@ -146,6 +147,13 @@ def _check(wanted: Wanted) -> None:
         raise InputError(f"--network {wanted.network}: --data says what to train on")
     if wanted.weights == "search":
         raise InputError("--from search: no search has trained what --network names")
+
+
+def _check_workers(wanted: Wanted, training: Training) -> None:
+    """Raises: InputError for more workers than a batch has images."""
+    images = round(training.data.counts["train"] * training.recipe.subset)
+    if (batch := min(training.recipe.batch(images), images)) < wanted.workers:
+        raise InputError(f"--workers {wanted.workers}: batches have {batch} images, and each worker needs one at least")
 
 
 def _in_vain(why: str, **given: Any) -> None:

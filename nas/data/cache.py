@@ -115,7 +115,11 @@ def write_cache(root: Path, source: Source, resolution: int | None) -> ImageData
         if target.exists() and read_cached(target, source.name) is None:
             shutil.rmtree(target, ignore_errors=True)  # torn; a whole one was written by another process meanwhile
         if not target.exists():
-            folder.rename(target)
+            try:
+                folder.rename(target)
+            except OSError:
+                if read_cached(target, source.name) is None:  # else another process was first
+                    raise
         if identity != key:
             _point(root / f"{key}.digest", identity)
     except OSError as error:

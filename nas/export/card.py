@@ -52,9 +52,10 @@ def _about(architecture: Architecture, told: Told) -> str:
     data, blocks = told.data, [block for stage in architecture.stages for block in stage.blocks]
     kinds = " and ".join(dict.fromkeys(block.mixer.kind.replace("_", " ") for block in blocks))
     colour = "in gray" if data.channels == 1 else "in colour"
+    came = "trained in full" if "retrains" in told.settings else "found by neural architecture search"
     return (
         f"An image classifier for the {len(data.classes)} classes of {_plain(told.facts['data'])}, "
-        f"{data.resolution}x{data.resolution} pixels {colour}, found by neural architecture search with mixer-nas "
+        f"{data.resolution}x{data.resolution} pixels {colour}, {came} with mixer-nas "
         f"{__version__}: {_count(len(architecture.stages), 'stage')} with {_count(len(blocks), 'block')}, mixing by "
         f"{kinds}."
     )
@@ -106,9 +107,10 @@ def _protocol(told: Told) -> str:
         ("objectives", ", ".join(map(str, settings.get("objectives") or ()))),
         ("limits", ", ".join(map(str, settings.get("limits") or ()))),
         ("proposed by", trial.origin),
-        ("trial", f"{trial.number}, attempt {trial.attempt}, architecture {trial.digest}"),
-        ("seed", trial.budget.seed),
+        ("trial", f"{trial.number}, attempt {trial.attempt}, architecture {told.facts['digest']}"),
+        ("seed", int(trial.metrics.get("seed", trial.budget.seed))),
         ("trained for", f"{_count(trial.budget.stop, 'epoch')} on {trial.budget.device}"),
+        ("weights to begin with", "those of the search" if settings.get("from") == "search" else None),
         *((label, recipe.pop(name, None)) for name, label in RECIPE.items()),
         ("and", ", ".join(f"{name} {value}" for name, value in sorted(recipe.items()))),
         ("normalised with", f"mean {list(data.mean)}, std {list(data.std)}, of pixels in [0, 1]"),

@@ -80,7 +80,7 @@ def export(
     check_target(target, force=force)
     model = build(network, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution).eval()
     model.load_state_dict(trained_weights(trial))
-    with whole(target) as scratch:
+    with whole(target, force=force) as scratch:
         facts = facts_of(trial, data, study)
         left_out = _write(model, facts, scratch, formats, strict=strict)
         _write_json(preprocess_of(data), scratch / "preprocess.json")
@@ -100,7 +100,7 @@ def write_model(model: Backbone, facts: Mapping[str, Any], target: Path, *, forc
     """
     target = target.absolute()
     check_target(target, force=force)
-    with whole(target) as scratch:
+    with whole(target, force=force) as scratch:
         _write(model, facts, scratch)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data import ImageData
+from nas.replicates import network_of
 from nas.trial import Trial
 
 
@@ -15,7 +16,7 @@ def public_name(name: str) -> str:
     kind, colon, rest = name.partition(":")
     if not colon or (kind == "hf" and not Path(rest).exists()):
         return name
-    return f"{kind}:{Path(rest).name or 'data'}"
+    return f"folder:{Path(rest).name or 'data'}"
 
 
 def facts_of(trial: Trial, data: ImageData, study: str) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def facts_of(trial: Trial, data: ImageData, study: str) -> dict[str, Any]:
     return {
         "study": study,
         "trial": trial.number,
-        "digest": trial.digest,
+        "digest": network_of(trial.candidate).digest,
         "resolution": data.resolution,
         "channels": data.channels,
         "classes": list(data.classes),
@@ -37,6 +38,7 @@ def preprocess_of(data: ImageData) -> dict[str, Any]:
     """What `preprocess.json` holds: from a decoded picture to the numbers that the model takes."""
     return {
         "channels": data.channels,
+        "depth": "16-bit gray is divided by 257",
         "mode": "L" if data.channels == 1 else "RGB",
         "crop": "the largest square in the centre",
         "size": data.resolution,

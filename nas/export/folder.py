@@ -69,11 +69,12 @@ def held(folder: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def whole(target: Path, *, force: bool) -> Iterator[Path]:
     """A scratch folder that becomes `target` when all went well, and is gone otherwise.
 
     Everything is on the disk before it gets its name. An export that is replaced is moved aside first, and comes back
-    when the new one cannot take its place. Raises: ExportError.
+    when the new one cannot take its place.
+    Raises: ExportError, and InputError for what appeared there meanwhile and may not be replaced (see `check_target`).
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,7 @@ def whole(target: Path) -> Iterator[Path]:
     try:
         yield scratch
         _finish(scratch)
+        check_target(target, force=force)
         _into_place(scratch, target)
     except (OSError, SafetensorError) as error:
         raise ExportError(f"cannot write {target}: {error}") from error

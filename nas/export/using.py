@@ -68,7 +68,10 @@ def preparing(data: ImageData) -> str:
 import numpy as np
 from PIL import Image
 
-picture = Image.open("picture.png").convert("{mode}")
+picture = Image.open("picture.png")
+if picture.mode == "I;16":
+    picture = Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8))
+picture = picture.convert("{mode}")
 short = min(picture.size)
 left, top = (picture.width - short) // 2, (picture.height - short) // 2
 box = (left, top, left + short, top + short)

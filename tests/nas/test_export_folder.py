@@ -161,7 +161,7 @@ def test_everything_is_on_the_disk_before_it_gets_its_name(model, tmp_path, monk
 def test_a_killed_write_leaves_no_folder_of_the_name(model, tmp_path):
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom nas.export.folder import whole\n"
-        "with whole(Path(sys.argv[1])) as scratch:\n    (scratch / 'export.json').write_text('{}')\n    os.kill(os.getpid(), 9)\n"
+        "with whole(Path(sys.argv[1]), force=False) as scratch:\n    (scratch / 'export.json').write_text('{}')\n    os.kill(os.getpid(), 9)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "m")], capture_output=True, check=False)
@@ -180,10 +180,22 @@ def test_others_may_read_what_was_written(model, tmp_path):
 
 def test_an_error_inside_leaves_nothing(tmp_path):
     def fail():
-        with whole(tmp_path / "m") as scratch:
+        with whole(tmp_path / "m", force=True) as scratch:
             (scratch / "half").write_text("")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_appeared_while_an_export_was_written_is_left_alone(tmp_path):
+    def meanwhile():
+        with whole(tmp_path / "m", force=False) as scratch:
+            (scratch / "export.json").write_text("{}")
+            (tmp_path / "m").mkdir()
+            (tmp_path / "m" / "thesis.txt").write_text("mine")
+
+    with pytest.raises(InputError, match="exists"):
+        meanwhile()
+    assert [path.name for path in tmp_path.rglob("*")] == ["m", "thesis.txt"]

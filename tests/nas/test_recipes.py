@@ -48,7 +48,7 @@ def test_what_is_said_goes_before_what_is_published():
 
 
 def test_the_recipe_of_the_search_is_the_same_over_other_epochs():
-    search = Recipe(epochs=9, held=3, lr=1e-3, augment="shift", subset=0.5)
+    search = Recipe(epochs=9, held=3, lr=1e-3, augment="shift")
 
     recipe = recipe_for("search", 1000, 50, search, weight_decay=0.1)
 
@@ -96,3 +96,7 @@ def test_the_cosine_is_above_the_line_first_and_below_it_later():
 def test_what_cannot_be_is_refused_by_its_name(fields, told):
     with pytest.raises(InputError, match=told):
         Recipe(**fields)
+
+
+def test_the_recipe_of_a_search_over_a_part_of_the_images_is_that_over_all_of_them():
+    assert recipe_for("search", 1000, 100, Recipe(subset=0.2)).subset == 1

@@ -92,6 +92,7 @@ def test_rejected_failed_and_foreign_candidates_do_not_disturb_it(space, name, g
     assert all(0 <= option < len(gene.options) for option, gene in zip(genome, space.genes, strict=True))
 
 
+@pytest.mark.soak_when("gp-goals1")
 @pytest.mark.parametrize("goals", [("accuracy:max",), ("accuracy:max", "macs:min")])
 @pytest.mark.parametrize("name", EVERY)
 def test_the_same_seed_gives_the_same_proposals_and_another_seed_others(space, name, goals):

@@ -88,3 +88,15 @@ def test_parts_of_a_batch_are_disjoint_and_all_of_it():
 def test_a_team_larger_than_a_batch_is_refused(digits, tmp_path):
     with pytest.raises(InputError, match="batches of 30 images have no part for each of 31 workers"):
         Trainer(small(), digits, RECIPE, budget(tmp_path), team=Team(0, 31))
+
+
+def test_draws_apart_differ_from_step_to_step_and_leave_the_shared_generator_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    draws = []
+    for step in range(3):
+        with Team(0, 2).apart(torch.device("cpu"), step):
+            draws.append(torch.rand(()).item())
+
+    assert len(set(draws)) == 3
+    assert torch.equal(torch.get_rng_state(), before)
