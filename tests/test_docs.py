@@ -93,6 +93,7 @@ def test_the_commands_of_the_page_on_honesty_have_the_options_that_it_names(work
         assert [option for option in re.findall(r"--[a-z-]+", arguments) if option not in shown] == []
 
 
+@pytest.mark.soak
 def test_the_ray_tune_script_runs_with_a_function_and_with_a_class_and_goes_on_when_run_again(tmp_path):
     text = (ROOT / "docs" / "tune.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

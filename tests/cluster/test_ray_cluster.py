@@ -75,7 +75,8 @@ def test_a_foreign_runners_folder_is_named_and_not_imported_by_driver_or_workers
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("by_address", [False, pytest.param(True, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("by_address", [False, True])
 def test_a_foreign_folder_in_the_drivers_directory_does_not_reach_rays_workers(tmp_path, by_address, request):
     """The console command does not look into its working directory, but Ray's workers would."""
     address = []
@@ -148,7 +149,8 @@ def evaluate(candidate, budget, report):
 """
 
 
-@pytest.mark.parametrize("verbose", [False, pytest.param(True, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("verbose", [False, True])
 def test_when_a_worker_is_killed_ray_says_nothing_that_was_not_asked_for(tmp_path, verbose):
     require(importlib.util.find_spec("ray"), "Ray")
     (tmp_path / "mine.py").write_text(DIES)

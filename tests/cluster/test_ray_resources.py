@@ -73,6 +73,7 @@ def test_resources_that_no_node_has_are_refused_with_what_they_have(cluster, lay
         run(cluster, layers, evaluations.what_ray_gave, resources={"CPU": 1})
 
 
+@pytest.mark.soak
 def test_gpus_are_taken_where_there_are_some_unless_said_otherwise_and_their_memory_must_be_known(cluster, layers):
     cluster.add_node(num_cpus=2, num_gpus=2)
 

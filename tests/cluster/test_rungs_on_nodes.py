@@ -13,6 +13,7 @@ from nas.store.doctor import examine
 from nas.trial import State
 
 
+@pytest.mark.soak
 def test_rungs_of_two_objectives_in_two_brackets_end_and_every_epoch_is_trained_once(nodes, tmp_path):
     search = Search(tmp_path, nodes.address, trials=12, objectives=("accuracy:max", "blur:min"), brackets=2)
 

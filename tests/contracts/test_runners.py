@@ -133,7 +133,7 @@ def test_after_the_timeout_nothing_new_is_started_and_what_runs_is_finished(laye
     assert {trial.state for trial in result.trials} == {State.COMPLETE}
 
 
-@pytest.mark.soak_when("ray-hangs_on")
+@pytest.mark.soak_when("ray")
 @pytest.mark.parametrize("evaluate", [evaluations.hangs_on_conv5, evaluations.hangs_in_c])
 def test_a_trial_that_takes_too_long_is_killed_and_failed_at_once_and_its_slot_is_used_again(
     layers, runner_with_workers, tmp_path, evaluate
@@ -160,6 +160,7 @@ def test_the_inline_runner_refuses_a_time_for_each_trial(layers, tmp_path):
         run(layers, "inline", tmp_path, trial_timeout=5.0)
 
 
+@pytest.mark.soak_when("ray")
 def test_a_study_is_gone_on_with_by_another_runner_to_the_number_asked_for(layers, runner, tmp_path):
     first = run(layers, "inline", tmp_path, workers=None, trials=4)
 

@@ -43,6 +43,7 @@ def shell(tmp_path):
             end(each)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_laptops_commands_run(shell):

@@ -57,6 +57,7 @@ def ends(search, process):
     return process.exitcode, time.monotonic() - began
 
 
+@pytest.mark.soak_when("restarted in order", "left with")
 @pytest.mark.parametrize(
     ("how", "times"), [("restarted in order", 10), ("crashed", 3), ("left with its connections ended", 10)]
 )
@@ -165,6 +166,7 @@ def test_a_search_that_is_stopped_while_its_file_is_locked_ends_soon(tmp_path):
     assert (code, took_s < 5) == (130, True), f"{took_s:.1f} s: {said(search)}"
 
 
+@pytest.mark.soak
 def test_a_network_that_is_slow_only_takes_longer(server, proxy, tmp_path):
     search = search_of(server.create_database(proxy.port), tmp_path, trials=6, answer_s=2.0)
     process = started(search)
@@ -177,6 +179,7 @@ def test_a_network_that_is_slow_only_takes_longer(server, proxy, tmp_path):
     require_unhurt(search, process)
 
 
+@pytest.mark.soak
 def test_a_network_that_cuts_connections_again_and_again_costs_nothing(server, proxy, tmp_path):
     search = search_of(server.create_database(proxy.port), tmp_path)
     process = started(search)
@@ -189,6 +192,7 @@ def test_a_network_that_cuts_connections_again_and_again_costs_nothing(server, p
     require_unhurt(search, process)
 
 
+@pytest.mark.soak_when("half-open")
 @pytest.mark.parametrize("silence", ["blackhole", "half-open"])
 def test_a_server_that_falls_silent_counts_as_away_until_it_answers(server, proxy, silence, tmp_path):
     """Nothing is closed and nothing is refused: only no answer comes."""

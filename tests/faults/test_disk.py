@@ -92,6 +92,7 @@ def test_other_failures_are_not_worth_another_attempt(tmp_path):
     assert [event.again for event in events] == [False]
 
 
+@pytest.mark.soak_when("onnx", "pt2")
 @pytest.mark.parametrize(
     ("form", "full_at"),
     [

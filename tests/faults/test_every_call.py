@@ -172,6 +172,7 @@ def test_jobs_whose_beginning_was_written_but_answered_by_an_error_are_begun_onc
     assert ledger.faults(searched) == []
 
 
+@pytest.mark.soak_when("postgres-execute")
 @pytest.mark.parametrize("at", ["commit", "execute"])
 def test_a_call_that_fails_with_several_jobs_in_flight_begins_none_twice(searched, at, monkeypatch, locked):
     for nth in points():

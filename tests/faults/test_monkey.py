@@ -29,7 +29,7 @@ LEDGER = [
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kills", [10, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("kills", [6, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
 def test_searches_that_are_killed_again_and_again_lose_nothing_and_do_nothing_twice(kills, tmp_path):
     """The time they take is not looked at: searches of 6 s, killed every 3 s, are mostly starts of Python."""
     settings = Settings(

@@ -150,6 +150,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.soak_when("ray")
 @pytest.mark.parametrize("runner", ["local", "ray"])
 def test_workers_that_cannot_start_stop_the_search_with_their_own_error_and_no_trial_is_spent(tmp_path, runner):
     (tmp_path / "broken.py").write_text(BROKEN)

@@ -51,6 +51,7 @@ def test_an_export_reloads_to_the_metrics_that_the_search_saw(result, digits, tm
     assert json.loads((tmp_path / "model" / "metrics.json").read_text())["test"] == measured
 
 
+@pytest.mark.soak
 def test_every_mixer_of_the_study_exports(result, digits, tmp_path):
     assert {trial.candidate.stages[0].blocks[0].mixer.kind for trial in result.trials} == {
         "depthwise_conv", "pooling", "conv_attention",

@@ -197,6 +197,7 @@ def test_what_an_enqueued_trial_leaves_open_is_drawn_within_the_limits_and_new(d
     assert states(database)[1] == TrialState.COMPLETE, reason_of(database, 1)
 
 
+@pytest.mark.soak_when("postgres")
 def test_an_enqueued_trial_that_somebody_else_takes_is_left_to_them(database, tmp_path):
     run(database, tmp_path, trials=1)
     for depth in (1, 3):

@@ -228,6 +228,7 @@ def test_a_search_in_which_nothing_succeeds_is_exit_code_1(tmp_path):
     assert "trial 0 failed: RuntimeError: no" in done.stderr
 
 
+@pytest.mark.soak_when("2-130")
 @pytest.mark.soak_when("15-143")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp_path, number, code):
@@ -267,6 +268,7 @@ def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp
     assert (told["complete"] > 0, told["complete"] + told["pruned"]) == (True, 4)
 
 
+@pytest.mark.soak
 def test_a_killed_driver_takes_its_workers_with_it_and_the_search_is_resumed(tmp_path):
     command = [
         *NAS,

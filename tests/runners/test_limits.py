@@ -96,6 +96,7 @@ def test_latency_is_measured_limited_and_an_objective_beside_known_and_trained_o
     assert enqueued == 0, err
 
 
+@pytest.mark.soak
 def test_a_latency_that_no_network_has_is_one_clear_line(nas):
     code, _, err = nas(*DIGITS, "--limit", "latency_ms<=0.000001")
 

@@ -74,6 +74,7 @@ def test_only_what_was_trained_runs_or_is_most_promising_is_scored_and_once():
     assert tuple(LAYERS.decode(running[0]).values()) in asked
 
 
+@pytest.mark.soak
 def test_of_a_large_study_not_everything_is_scored():
     asked = []
     sampler = sampler_of(scores=lambda value: asked.append(value) or {"hint": 1.0 * value["width0"]})
