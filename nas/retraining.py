@@ -11,7 +11,7 @@ from nas import checkpoint
 from nas.architecture import Architecture
 from nas.data import ImageData
 from nas.errors import InputError, OutOfMemory
-from nas.intervals import Interval, interval, wilson
+from nas.intervals import wilson
 from nas.jobs import Budget, Report
 from nas.objectives import Objective
 from nas.recipe import Recipe
@@ -83,11 +83,6 @@ def tested(trial: Trial, replicate: int, images: int) -> Tested:
     """Of a complete trial and the number of test images."""
     accuracy = trial.metrics["test_accuracy"]
     return Tested(replicate, trial, accuracy, *wilson(round(accuracy * images), images))
-
-
-def over_seeds(rows: Sequence[Tested]) -> Interval | None:
-    """The mean test accuracy of one network's trainings; None without any."""
-    return interval([row.accuracy for row in rows]) if rows else None
 
 
 @dataclasses.dataclass(frozen=True)

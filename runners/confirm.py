@@ -14,11 +14,10 @@ from rich.text import Text
 
 from nas.api import NAME
 from nas.companions import CONFIRM
-from nas.errors import InputError, NasError, Terminated
+from nas.errors import InputError, Terminated
 from nas.intervals import Interval
 from nas.measuring import LATENCY
 from nas.objectives import Objective
-from nas.recipe import Recipe
 from nas.replicates import (
     FIRST_SEED,
     Again,
@@ -40,6 +39,7 @@ from nas.store.trouble import redact
 from nas.trial import Trial
 from nas.version import __version__
 from nas.wording import quantity, short_network
+from runners.again import check_space, recipe_of
 from runners.gpu_share import gpu_share
 from runners.job_setup import Setup
 from runners.screen import plain
@@ -91,7 +91,7 @@ def run_confirm(
     measured = _measured(setup, record)
     judge = measured[0]
     chosen = best_few(record.trials, record.objectives, judge, top, record.limits)
-    _check_space(setup.space, chosen, name)
+    check_space(setup.space, chosen, name)
     replicates = fresh({trial.budget.seed for trial in record.trials}, seeds)
     theirs = _theirs(setup, record)
     there = _there(url, theirs)
@@ -138,7 +138,7 @@ def _complete(record: StudyRecord) -> list[Trial]:
 def _measured(setup: Setup, record: StudyRecord) -> tuple[Objective, ...]:
     """The objectives that another seed can change. Raises: InputError for none, or when the space is another one."""
     first = _complete(record)[0]
-    _check_space(setup.space, [first], record.name)
+    check_space(setup.space, [first], record.name)
     costs = setup.costs(setup.space.decode(first.genome)) if setup.costs else {}
     return measured_of(record.objectives, {*costs, LATENCY} if setup.training else costs)
 
@@ -159,24 +159,10 @@ def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
         raise InputError(
             f"data {source['data']!r} has changed since study {name!r} was made; nothing trained now compares with it"
         )
-    try:
-        recipe = Recipe(**settings["recipe"])
-    except TypeError as error:
-        raise InputError(f"study {name!r} was trained by a recipe of another version: {error}") from error
+    recipe = recipe_of(settings, name)
     from nas.training import TrainAndValidate
 
     return dataclasses.replace(setup, evaluate=TrainAndValidate(data, recipe))
-
-
-def _check_space(space: Space, chosen: Sequence[Trial], name: str) -> None:
-    """Raises: InputError when the space is not the one that the trials come from."""
-    for trial in chosen:
-        try:
-            same = space.identity(space.decode(trial.genome)) == trial.digest
-        except NasError:
-            same = False
-        if not same:
-            raise InputError(f"the space of study {name!r} is another one now: trial {trial.number} is not in it")
 
 
 def _theirs(setup: Setup, record: StudyRecord) -> Setup:

@@ -17,7 +17,7 @@ from nas.architecture import Architecture
 from nas.checked import canonical_json
 from nas.config import read_config
 from nas.data import ImageData
-from nas.errors import ArchitectureError, InputError, NasError, Terminated
+from nas.errors import ArchitectureError, InputError, Terminated
 from nas.jobs import Budget
 from nas.measuring import LATENCY
 from nas.objectives import Objective
@@ -31,6 +31,7 @@ from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
 from nas.trial import State, Trial
 from nas.wording import quantity
+from runners.again import check_space, recipe_of
 from runners.gpu_share import gpu_share
 from runners.job_setup import NetworkCosts, Setup, Training, prepare, read_architecture
 from runners.retrain_epochs import Epochs
@@ -203,12 +204,10 @@ def _of_study(wanted: Wanted, url: str) -> Plan:
     objectives = measured_of(record.objectives, {*known, LATENCY})
     chosen = _chosen(record, objectives[0], wanted)
     for trial in chosen:
-        _check_network(setup.space, trial, name)
-    try:
-        search = Recipe(**record.settings["recipe"])
-    except TypeError as error:
-        raise InputError(f"study {name!r} was trained by a recipe of another version: {error}") from error
-    recipe = _recipe(wanted, data, dict(wanted.fields), search)
+        if not isinstance(trial.candidate, Architecture):
+            raise InputError(f"trial {trial.number} of study {name!r} is no network that is known here")
+    check_space(setup.space, chosen, name)
+    recipe = _recipe(wanted, data, dict(wanted.fields), recipe_of(record.settings, name))
     used = frozenset(trial.budget.seed for trial in record.trials)
     training = Training(data, recipe, setup.training.costs)
     return Plan(name, setup, training, replicated_template(setup.space.template), chosen, record.objectives, used)
@@ -241,18 +240,6 @@ def _chosen(record: StudyRecord, judge: Objective, wanted: Wanted) -> list[Trial
                     f"{trial.budget.checkpoint or 'the store'}; --from scratch needs none"
                 )
     return found
-
-
-def _check_network(space: Space, trial: Trial, name: str) -> None:
-    """Raises: InputError for what is no network, or not in the space as it is now."""
-    if not isinstance(trial.candidate, Architecture):
-        raise InputError(f"trial {trial.number} of study {name!r} is no network that is known here")
-    try:
-        same = space.identity(space.decode(trial.genome)) == trial.digest
-    except NasError:
-        same = False
-    if not same:
-        raise InputError(f"the space of study {name!r} is another one now: trial {trial.number} is not in it")
 
 
 # -- the study of trainings --------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ def test_rungs_of_two_objectives_in_two_brackets_end_and_every_epoch_is_trained_
     assert len({note["node"] for note in search.notes()}) > 1
 
 
+@pytest.mark.soak
 def test_half_a_gpu_each_never_has_more_than_two_trials_on_one(nodes, tmp_path):
     search = Search(tmp_path, nodes.address, workers=None, gpus_per_trial=0.5, seconds=0.3, meet=4)
 

@@ -124,6 +124,7 @@ def locked(path):
         holder.stdout.close()
 
 
+@pytest.mark.soak
 def test_a_search_that_is_stopped_while_its_server_is_down_ends_soon_and_says_what_was_not_written(server, tmp_path):
     search = search_of(server.create_database(), tmp_path, seconds=0.5, trials=60)
     process = started(search)

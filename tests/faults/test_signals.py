@@ -104,7 +104,7 @@ def test_ctrl_c_twice_is_as_good_as_once(driver, pause):
     assert b"Traceback" not in told
 
 
-@pytest.mark.soak_when("15")
+@pytest.mark.soak
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_search_on_ray_ends_in_time_too(driver, number):
     require(importlib.util.find_spec("ray"), "Ray")

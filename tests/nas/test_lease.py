@@ -73,6 +73,7 @@ def test_a_trial_whose_driver_was_killed_is_done_again_with_its_attempt_counted(
     assert [(trial.state, trial.attempt) for trial in result.trials] == [(State.COMPLETE, n) for n in (2, 1, 1)]
 
 
+@pytest.mark.soak_when("sqlite")
 @pytest.mark.soak_when("postgres")
 def test_a_trial_that_kills_its_driver_every_time_is_failed_and_the_search_goes_on(database, layers, tmp_path):
     for _ in range(ATTEMPTS):
