@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import nas
+from nas.errors import NasError
 
 
 def share_of_conv3(candidate, budget, report):
@@ -103,6 +104,13 @@ def returns_text(candidate, budget, report):
 
 def returns_other(candidate, budget, report):
     return {"f1": 0.5}
+
+
+def diverges_on_all(candidate, budget, report, team):
+    """Of a training that workers share: each leaves a line in a file of its own and says what is wrong."""
+    with (Path(budget.checkpoint) / f"worker-{team.rank}").open("a") as log:
+        log.write("once\n")
+    raise NasError("loss is nan in epoch 1")
 
 
 def exits(candidate, budget, report):
