@@ -1,4 +1,4 @@
-"""Which networks of a space hold all its weights together: the largest, and the largest with each option of a choice."""
+"""Which networks of a space hold all its weights together: the largest, and the largest with each option taken."""
 
 from __future__ import annotations
 
