@@ -96,6 +96,21 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     url = storage_url(storage)
     _check(wanted)
     plan = _of_network(wanted) if wanted.network is not None else _of_study(wanted, url)
+    try:
+        with signals():
+            retrained = train(wanted, plan, url, err)
+    except Terminated:
+        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
+        raise
+    if as_json:
+        sys.stdout.write(json.dumps(facts(retrained), allow_nan=False) + "\n")
+    else:
+        tell(retrained, out)
+    return 0 if retrained.tested else 1
+
+
+def train(wanted: Wanted, plan: Plan, url: str, err: Console) -> Retrained:
+    """Carry out a plan in its study, or what is missing of it there. Raises: NasError."""
     _check_workers(wanted, plan.training)
     theirs = _theirs(wanted, plan)
     if wanted.export is not None:
@@ -109,18 +124,8 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     start = [{"network": trial.candidate, "replicate": replicate} for trial, replicate in missing]
     config = theirs.config.model_copy(update={"trials": max(1, len(there) + len(missing))})
     err.print(_opening(wanted, plan, theirs.study, url, len(missing), len(pairs)), highlight=False, soft_wrap=True)
-    try:
-        with signals():
-            result = _carry_out(dataclasses.replace(theirs, config=config), plan, url, err, start, wanted)
-            retrained = _retrained(wanted, plan, theirs, result, replicates)
-    except Terminated:
-        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
-        raise
-    if as_json:
-        sys.stdout.write(json.dumps(facts(retrained), allow_nan=False) + "\n")
-    else:
-        tell(retrained, out)
-    return 0 if retrained.tested else 1
+    result = _carry_out(dataclasses.replace(theirs, config=config), plan, url, err, start, wanted)
+    return _retrained(wanted, plan, theirs, result, replicates)
 
 
 # -- what is asked for -------------------------------------------------------------------------------------------------
