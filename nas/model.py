@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, channels_last, nn
 
-from nas.architecture import Architecture, Block, Normed, Stage
+from nas.architecture import Architecture, Block, Head, Normed, Stage
 from nas.costs import cost
 from nas.errors import InputError
 from nas.initialise import initialise
@@ -27,16 +27,13 @@ class Backbone(nn.Module):
         widths = [in_channels, *(stage.width for stage in architecture.stages)]
         self.stages = nn.ModuleList(
             nn.Sequential(
-                _embedding(stage, width, place), *(_block(block, place, next(rates)) for block in stage.blocks)
+                embedding_of(stage, width, place), *(block_of(block, place, next(rates)) for block in stage.blocks)
             )
             for stage, width, place in zip(architecture.stages, widths, self.places, strict=False)
         )
         last = self.places[-1]
-        self.norm = _norm(architecture.head, last.width)
-        hidden = architecture.head.hidden(last.width)
-        self.classifier = (
-            MlpClassifier(last.width, hidden, num_classes) if hidden else nn.Linear(last.width, num_classes)
-        )
+        self.norm = norm_of(architecture.head, last.width)
+        self.classifier = classifier_of(architecture.head, last.width, num_classes)
 
     def forward_features(self, x_BCHW: Tensor) -> Tensor:
         """Images to the tokens of the last stage, BNC, normed unless the head's norm comes after the mean."""
@@ -48,9 +45,7 @@ class Backbone(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Images to logits."""
-        x_BNC = self.forward_features(x_BCHW)
-        # a copy of the class token, so that training does not keep all tokens for its sake
-        pooled_BC = x_BNC[:, 0].contiguous() if self.places[-1].extra else x_BNC.mean(dim=1)
+        pooled_BC = pooled(self.forward_features(x_BCHW), self.places[-1])
         if self.architecture.head.norm_last:
             pooled_BC = self.norm(pooled_BC[:, None])[:, 0]
         logits: Tensor = self.classifier(pooled_BC)
@@ -85,15 +80,29 @@ def build(
     return model.to(memory_format=channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _norm(spec: Normed, width: int) -> nn.Module:
+def pooled(x_BNC: Tensor, place: Place) -> Tensor:
+    """The class token where there is one, else the mean over the tokens, BC."""
+    # a copy of the class token, so that training does not keep all tokens for its sake
+    return x_BNC[:, 0].contiguous() if place.extra else x_BNC.mean(dim=1)
+
+
+def norm_of(spec: Normed, width: int) -> nn.Module:
+    """A norm over BNC tokens."""
     return make_norm(spec.norm, width, bias=spec.norm_bias, eps=spec.norm_eps)
 
 
-def _embedding(stage: Stage, width_in: int, place: Place) -> ConvEmbedding:
+def classifier_of(head: Head, width: int, num_classes: int) -> nn.Module:
+    """BC to logits."""
+    hidden = head.hidden(width)
+    return MlpClassifier(width, hidden, num_classes) if hidden else nn.Linear(width, num_classes)
+
+
+def embedding_of(stage: Stage, width_in: int, place: Place) -> ConvEmbedding:
+    """What opens a stage: B x `width_in` x H x W maps to the BNC tokens of `place`."""
     spec = stage.embedding
     return ConvEmbedding(
         nn.Conv2d(width_in, stage.width, spec.kernel, spec.stride, spec.padding),
-        _norm(spec, width_in if spec.norm_first else stage.width),
+        norm_of(spec, width_in if spec.norm_first else stage.width),
         activation=spec.activation,
         norm_first=spec.norm_first,
         position_tokens=place.tokens if stage.position == "learned" else 0,
@@ -101,14 +110,15 @@ def _embedding(stage: Stage, width_in: int, place: Place) -> ConvEmbedding:
     )
 
 
-def _block(block: Block, place: Place, drop_path: float) -> nn.Module:
+def block_of(block: Block, place: Place, drop_path: float) -> nn.Module:
+    """A block of a stage, BNC to BNC at `place`."""
     width, mixer = place.width, block.mixer.module(place)
     if block.layout == "conv_mixer":
-        norms = (_norm(block, width), _norm(block, width))
+        norms = (norm_of(block, width), norm_of(block, width))
         return ConvMixerBlock(mixer, norms, width=width, activation=block.activation, drop_path=drop_path)
 
     def branch(inner: nn.Module) -> Branch:
-        return Branch(_norm(block, width), inner, width=width, layer_scale=block.layer_scale, drop_path=drop_path)
+        return Branch(norm_of(block, width), inner, width=width, layer_scale=block.layer_scale, drop_path=drop_path)
 
     hidden = block.hidden(width)
     mlp = branch(Mlp(width, hidden, block.activation, bias=block.mlp_bias)) if hidden else None

@@ -1,0 +1,134 @@
+"""One network that holds the weights of all networks of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.architecture import Architecture
+from nas.errors import InputError, SpaceError
+from nas.model import LARGEST, Backbone, build
+from nas.space import Space
+from nas.supernet.envelope import covering, extreme
+from nas.supernet.parts import Part, flow, parts
+from nas.supernet.slots import part_of, window
+
+
+class Supernet(nn.Module):
+    """Weights that the networks of a space share: any of them is run by its part of them.
+
+    Attributes:
+        weights: by slot, as large as any network of the space takes them. largest, smallest: of the space.
+    """
+
+    def __init__(
+        self, space: Space, *, in_channels: int = 3, num_classes: int = 1000, resolution: int, seed: int = 0
+    ) -> None:
+        """With weights as `build` makes them, drawn by `seed`; wide networks' where networks differ.
+
+        Raises: SpaceError for a space that holds no architectures, for images of another size, or networks of
+        different numbers of stages; InputError where the weights are over 4e9 numbers.
+        """
+        super().__init__()
+        self.space, self.in_channels, self.num_classes, self.resolution = space, in_channels, num_classes, resolution
+        networks = [_held(space.decode(genome), resolution) for genome in covering(space)]
+        depths = sorted({len(network.stages) for network in networks})
+        if len(depths) > 1:
+            raise SpaceError(
+                f"a supernet holds networks of one number of stages; this space has some of {depths[0]} and some of "
+                f"{depths[-1]}"
+            )
+        self.largest, self.smallest = networks[0], space.decode(extreme(space, largest=False))
+        self.weights = nn.ParameterDict()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._make(networks)
+
+    def forward(self, x_BCHW: Tensor, candidate: Architecture, *, drop_path: float = 0.0) -> Tensor:
+        """Images through a network of the space, by its part of the weights, to logits.
+
+        Batch norms take the statistics of the batch in training; else those of a new network: `extract` and
+        `nas.supernet.calibrate` give it its own. Raises: SpaceError for a network that is not of the space.
+        """
+        row = parts(candidate, self.in_channels, self.num_classes, drop_path)
+        return flow(candidate, row, self._taken, x_BCHW, training=self.training)
+
+    def extract(self, candidate: Architecture) -> Backbone:
+        """The network by itself, with a copy of its part of the weights. Raises: SpaceError as `forward`."""
+        device = next(iter(self.weights.values())).device
+        with torch.random.fork_rng(devices=[]):
+            model = build(
+                candidate, in_channels=self.in_channels, num_classes=self.num_classes, resolution=self.resolution,
+                init="torch",
+            )  # fmt: skip
+        own = dict(model.named_parameters())
+        with torch.no_grad():
+            for part in parts(candidate, self.in_channels, self.num_classes):
+                for name, tensor in self._taken(part).items():
+                    own[f"{part.path}.{name}"].copy_(tensor)
+        return model.to(device).train(self.training)
+
+    def _taken(self, part: Part) -> Mapping[str, Tensor]:
+        taken = {}
+        for name, slot, shape in part.named():
+            shared = self.weights.get(slot.key)
+            if shared is None or any(mine > whole for mine, whole in zip(shape, shared.shape, strict=True)):
+                have = "none" if shared is None else f"some of {_text(shared.shape)}"
+                raise SpaceError(f"not a network of this supernet: {name} is {_text(shape)}, and there are {have}")
+            taken[name.removeprefix(f"{part.path}.")] = part_of(shared, shape, slot.fused)
+        return taken
+
+    def _make(self, networks: list[Architecture]) -> None:
+        """Weights of the shapes that the networks have together, with the values of new networks, the largest last."""
+        shapes: dict[str, torch.Size] = {}
+        new: list[Architecture] = []
+        for network in networks:
+            grew = False
+            for part in parts(network, self.in_channels, self.num_classes):
+                for _, slot, shape in part.named():
+                    before = shapes.get(slot.key, shape)
+                    shapes[slot.key] = torch.Size(map(max, before, shape))
+                    grew = grew or slot.key not in self.weights or shapes[slot.key] != before
+                    self.weights[slot.key] = nn.Parameter(torch.empty(0))
+            if grew:
+                new.append(network)
+        if (numbers := sum(shape.numel() for shape in shapes.values())) > LARGEST:
+            raise InputError(f"a supernet of {numbers:,} weights: more than {LARGEST:,} are not built")
+        for network in reversed(new):
+            self._fill(network, shapes)
+
+    @torch.no_grad()
+    def _fill(self, network: Architecture, shapes: Mapping[str, torch.Size]) -> None:
+        model = build(network, in_channels=self.in_channels, num_classes=self.num_classes, resolution=self.resolution)
+        own = dict(model.named_parameters())
+        for part in parts(network, self.in_channels, self.num_classes):
+            for name, slot, shape in part.named():
+                given = own[name]
+                if not self.weights[slot.key].numel():
+                    self.weights[slot.key] = nn.Parameter(_spread(given, shapes[slot.key]), given.requires_grad)
+                window(self.weights[slot.key], shape, slot.fused).copy_(window(given, shape, slot.fused))
+
+
+def _held(candidate: Any, resolution: int) -> Architecture:
+    if candidate.resolution != resolution:
+        raise SpaceError(
+            f"a supernet holds networks for images of one size: {resolution} px are wanted, and the space has networks "
+            f"for {candidate.resolution}"
+        )
+    network: Architecture = candidate
+    return network
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _spread(given: Tensor, shape: torch.Size) -> Tensor:
+    """Values like those of `given` in another shape: the same number, or normal with the same mean and deviation."""
+    flat = given.float().flatten()
+    if len(flat) < 2 or flat.std() == 0:
+        return torch.full(shape, float(flat[0]))
+    return torch.normal(float(flat.mean()), float(flat.std()), shape)
