@@ -30,6 +30,7 @@ class Findings:
     Attributes:
         format, version: of this description. study: its name. now: who drives it, empty for nobody.
         objectives, limits: what it searches. states: trials by state. reused, adopted: that it did not train itself.
+        inherited: trials that began with the weights of another.
         headline: the best and its rivals. front: accuracy against cost. courses: progress, of random search too.
         climb: rungs. level: epochs at which choices are judged, and judged: networks that came there.
         importance, effects: of the genes. short: rank correlations of short trainings. scores: of scores without
@@ -45,6 +46,7 @@ class Findings:
     states: Mapping[str, int]
     reused: int
     adopted: int
+    inherited: int
     headline: Headline
     front: Front | None
     courses: tuple[Course, ...]
@@ -88,6 +90,7 @@ def findings(account: Account, *, seed: int = 0) -> Findings:
         states={state.value: sum(trial.state is state for trial in record.trials) for state in State},
         reused=sum(trial.source is Source.REUSED for trial in record.trials),
         adopted=sum(trial.source is Source.ADOPTED for trial in record.trials),
+        inherited=sum(trial.parent is not None for trial in record.trials),
         headline=top,
         front=front_of(account),
         courses=courses(account),

@@ -78,6 +78,8 @@ def _limits(row: Row) -> str:
 
 def _who(row: Row, last: Attempt) -> str:
     said = [f"from {code(row.origin)}", f"seed {last.seed}", f"attempt {last.attempt}"]
+    if (parent := row.user_attrs.get("parent")) is not None:
+        said.append(f"began with the weights of trial {plain(str(parent))}")
     said += [f"on {code(last.host[:LINE])} ({plain(last.device)})"] if last.host else []
     said += [f"{last.seconds:.1f} s"] if last.seconds is not None else []
     return " · ".join([*said, f"network `{row.digest[:12]}`"])
@@ -122,6 +124,7 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "objectives": ", ".join(code(each) for each in told.get("objectives", ())),
         "limits": ", ".join(code(each) for each in told.get("limits", ())) or "none",
         "budget of a trial": budget,
+        "weights to begin with": "those of the nearest trained trial" if told.get("weights") == "inherit" else "",
         "proposed by": ", ".join(f"{code(name)} {count}" for name, count in origins.most_common()),
         "seeds of the trials": _range(seeds),
         "measured on": plain(str(told.get("measured_on", ""))),

@@ -50,6 +50,7 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
             if isinstance(said, Mapping) and said.get(name, usual) != usual:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
+    options.append(("--weights", settings.get("weights")))
     if origins:
         options.append(("--sampler", sampler_of(origins)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]

@@ -74,6 +74,11 @@ def _notes(found: Findings) -> list[str]:
     ):
         if count:
             notes.append(f"{count:,} of the trials were {what}.")
+    if found.inherited:
+        notes.append(
+            f"{found.inherited:,} of the trials began with the weights of another: behind their accuracy is more "
+            f"training than their own epochs, and `nas confirm` says what the best come to without it."
+        )
     return notes
 
 

@@ -159,6 +159,7 @@ def search(
     settings: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
     reuse: bool = False,
+    inherit: bool = False,
     watch: Watch | None = None,
     callbacks: Sequence[Any] = (),
 ) -> Result:
@@ -208,6 +209,8 @@ def search(
             `reuse`; None: this search's evaluations are comparable with nobody's.
         reuse: take in the evaluations that other studies in the database made under the same protocol and full budget;
             they are trials of this study, marked as reused, and do not count towards `trials`.
+        inherit: a new candidate may begin with the weights of the nearest one that was trained and whose checkpoint is
+            still there, in `budget.parent`; such a study is comparable, for `reuse`, with its like alone.
         watch: called with the study again and again, at least after every event.
         callbacks: `ray.tune.Callback` objects for runner "ray": they see a Tune trial for each candidate, its choices
             as `params` of its config, and its metrics by name with each `epoch`.
@@ -238,7 +241,7 @@ def search(
         space, objectives=objectives, costs=costs, constraints=constraints, measure=measure, scores=scores,
         trials=trials, sampler=sampler, storage=storage, study=study, epochs=epochs, factor=factor, brackets=brackets,
         rung_subset=rung_subset, rung_scale=rung_scale, seed=seed, device=device, checkpoints=checkpoints, start=start,
-        settings=settings, protocol=protocol, reuse=reuse,
+        settings=settings, protocol=protocol, reuse=reuse, inherit=inherit,
     )  # fmt: skip
     with opened as search_:
         carrier.run(search_, evaluate, options, tidying(search_, watch))
@@ -270,6 +273,7 @@ def open_search(
     settings: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
     reuse: bool = False,
+    inherit: bool = False,
 ) -> Iterator[Study]:
     """The study of a search that somebody else carries out, as a Ray Tune script of your own (docs/tune.md).
 
@@ -294,7 +298,8 @@ def open_search(
     proposer = make_sampler(sampler, space, goals, seed, pricing=pricing, metric_limits=metric_limits, scores=scores)
     starts = [starting_point(pricing, candidate).genome for candidate in start]
     where = measure.where if measure else ""
-    facts = _facts(goals, limits, rungs, settings or {}, where)
+    begun = {"weights": "inherit"} if inherit else {}  # else nothing, as in studies of old
+    facts = _facts(goals, limits, rungs, settings or {}, begun, where)
     with tempfile.TemporaryDirectory(prefix="nas-") as scratch:
         store: Store = MemoryStore()
         root = Path(scratch)
@@ -304,10 +309,10 @@ def open_search(
             root = Path(checkpoints).absolute() / study
             # trainings that began with less come to other metrics, and by other rungs to others still
             lesser = {"rungs": [*rungs.levels, facts["rungs"]]} if _smaller(rungs) else {}
-            told = digest(_told({**protocol, **lesser})) if protocol is not None else ""
+            told = digest(_told({**protocol, **lesser, **begun})) if protocol is not None else ""
             store = open_study(storage, study, facts, space, goals, protocol=told, measured_on=where)
         with _closing(store):
-            plan = Plan(trials=trials, rungs=rungs, seed=seed, device=device, checkpoints=root)
+            plan = Plan(trials=trials, rungs=rungs, seed=seed, device=device, checkpoints=root, inherit=inherit)
             search_ = Study(
                 plan=plan,
                 pricing=pricing,
@@ -328,11 +333,13 @@ def _facts(
     limits: Sequence[Limit],
     rungs: Rungs,
     settings: Mapping[str, Any],
+    begun: Mapping[str, Any],
     measured_on: str,
 ) -> dict[str, Any]:
     """What makes two searches different ones, as JSON types. Raises: InputError for what JSON cannot hold."""
     ours: dict[str, Any] = {"objectives": [*map(str, goals)], "limits": [*map(str, limits)]}
     ours["epochs"] = rungs.smallest, rungs.full
+    ours |= begun
     if len(rungs.levels) > 1:
         ours["rungs"] = {"factor": rungs.factor, "brackets": rungs.brackets, **_smaller(rungs)}
     if measured_on:  # on another device it is another number
@@ -372,7 +379,8 @@ def _closing(store: Store) -> Iterator[None]:
 
 def tidying(study: Study, watch: Watch | None = None) -> Watch:
     """Deletes the checkpoints that nobody will ask for as trials of the study end; then calls `watch`."""
-    keeper = Keeper(study.plan.checkpoints, study.goals.objectives, study.goals.all_limits)
+    judged = study.goals.objectives, study.goals.all_limits
+    keeper = Keeper(study.plan.checkpoints, *judged, needed=lambda: study.needed)
     taken = 0
 
     def look(study: Study) -> None:
@@ -381,6 +389,7 @@ def tidying(study: Study, watch: Watch | None = None) -> Watch:
             for trial in study.finished[taken:]:
                 keeper.take(trial)
             taken = len(study.finished)
+            keeper.sweep()
         if watch is not None:
             watch(study)
 

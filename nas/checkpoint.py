@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,11 @@ def averaged(folder: Path) -> dict[str, Any] | None:
     Raises: InputError as `load`.
     """
     state = load(folder)
-    if state is None:
-        return None
+    return None if state is None else weights_of(state)
+
+
+def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The averaged weights in a state."""
     return {name.removeprefix(PREFIX): value for name, value in state["average"].items() if name.startswith(PREFIX)}
 
 

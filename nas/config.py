@@ -64,6 +64,7 @@ class SearchConfig(BaseModel):
     augment: str = "auto"
     start: list[str] = []
     reuse: bool = False
+    weights: Literal["scratch", "inherit"] = "scratch"
     checkpoints: str = "checkpoints"
     export: str | None = None
     published: bool = False

@@ -27,6 +27,8 @@ class Budget:
             budget, and below it where the rungs say so.
         attempt: of the trial, from 1. An earlier one that was given up for lost may still write for a while: what is
             kept in `checkpoint` under a name with the attempt in it, and read from the latest, is safe from it.
+        parent: the same directory of another candidate, whose weights this one may begin with where it has none of its
+            own yet; empty: from scratch.
     """
 
     start: int
@@ -37,6 +39,7 @@ class Budget:
     share: float = 1.0
     scale: float = 1.0
     attempt: int = 1
+    parent: str = ""
 
 
 Evaluate = Callable[[Any, Budget, Report], Metrics]

@@ -1,12 +1,13 @@
 """Which checkpoints stay: those of running trials, of the front and of the best few; the rest is deleted.
 
+What another trial is about to begin with is deleted once that has begun.
 While no trial keeps the limits, those that are least over them are the best.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from nas.objectives import Limit, Objective, covers
@@ -22,11 +23,19 @@ class Keeper:
     Each trial costs time in the size of the front, not in the number of trials.
     """
 
-    def __init__(self, root: Path, objectives: Sequence[Objective], limits: Sequence[Limit] = ()) -> None:
-        """`root` holds one directory a trial, called by its number."""
+    def __init__(
+        self,
+        root: Path,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit] = (),
+        *,
+        needed: Callable[[], Collection[int]] = tuple,
+    ) -> None:
+        """`root` holds one directory a trial, called by its number; those that are `needed` now wait for `sweep`."""
         self._root, self._objectives, self._limits = root, tuple(objectives), tuple(limits)
         self._best: list[tuple[list[float], int]] = []  # the first number is how far over the limits it is
         self._front: dict[int, list[float]] = {}
+        self._needed, self._spared = needed, set[int]()
 
     def take(self, trial: Trial) -> None:
         """A trial that has ended."""
@@ -48,7 +57,17 @@ class Keeper:
         for number in before - {number for _, number in self._best} - self._front.keys():
             self._delete(number)
 
+    def sweep(self) -> None:
+        """Delete what was needed when its time had come, and is no more."""
+        if self._spared:
+            for number in self._spared - set(self._needed()):
+                self._delete(number)
+
     def _delete(self, number: int) -> None:
+        if number in self._needed():
+            self._spared.add(number)
+            return
+        self._spared.discard(number)
         shutil.rmtree(self._root / str(number), ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ class Plan:
         trials: how many trials it shall have in all, those reused from other studies not counted.
         rungs: the budgets, of which a trial has one after the other. seed: of everything random.
         device: for the evaluations. checkpoints: directory that holds one directory a trial.
+        inherit: whether a new trial begins with the weights of the nearest one that was trained.
     """
 
     trials: int
@@ -24,6 +25,7 @@ class Plan:
     seed: int = 0
     device: str = "cpu"
     checkpoints: Path = Path("checkpoints")
+    inherit: bool = False
 
     def budget(self, number: int, level: int | None = None) -> Budget:
         """Of a trial, from one rung to the next: the first unless another is named."""

@@ -19,6 +19,7 @@ from nas.goals import Goals
 from nas.jobs import Event, Failed, Finished, Job, Lost, Reported, Started
 from nas.measuring import Measure, Measuring
 from nas.objectives import Limit, Objective, excess
+from nas.parents import Parents
 from nas.plan import Plan
 from nas.progress import Progress
 from nas.proposing import Proposer
@@ -69,6 +70,7 @@ class Study:
         self._measuring = Measuring(pricing.space, measure, slow, store)
         self._proposer = Proposer(pricing, sampler, plan.seed, self._measuring)
         self._wishes = Wishes(pricing, self.goals, self._measuring, self._proposer, store, plan.seed)
+        self._parents = Parents(self.space, wanted=plan.inherit)
         self._drafts: list[_Draft] = []
         self._in_doubt = False
         self._retried: set[int] = set()
@@ -88,6 +90,7 @@ class Study:
                 sampler.see(self._handles[trial.number], begun)
         for trial in self.trials.values():
             self._place(trial)
+            self._offer(trial)
         self.progress = Progress(self.trials.values())
 
     def _place(self, trial: Trial) -> None:
@@ -103,6 +106,13 @@ class Study:
             self.ladder.wait(trial.number, trial.budget.stop)
         elif trial.state is State.RUNNING:
             self.ladder.enter(trial.number, trial.budget.stop)
+
+    def _offer(self, trial: Trial) -> None:
+        """Its weights, to those that come after it, where it was trained to the end of a budget."""
+        reached = {**trial.curve.get(trial.budget.stop, {}), **trial.metrics}
+        trained = trial.source is Source.TRAINED and trial.state in (State.PAUSED, State.COMPLETE)
+        if trained and not self.goals.missing(reached):
+            self._parents.take(trial, self._standing(reached))
 
     def _outcome(self, trial: Trial) -> Outcome | None:
         """What the sampler is told about a trial."""
@@ -274,6 +284,7 @@ class Study:
             attempt=1,
             metrics=priced.costs,
             budget=self.plan.budget(number),
+            parent=self._parents.nearest(priced.genome),
         )
 
     def _job(self, draft: _Draft) -> Job:
@@ -289,7 +300,8 @@ class Study:
             # what an earlier study of this name left there is not this trial's
             shutil.rmtree(trial.budget.checkpoint, ignore_errors=True)
         Path(trial.budget.checkpoint).mkdir(parents=True, exist_ok=True)
-        budget = dataclasses.replace(trial.budget, attempt=trial.attempt)
+        parent = "" if trial.parent is None else self.trials[trial.parent].budget.checkpoint
+        budget = dataclasses.replace(trial.budget, attempt=trial.attempt, parent=parent)
         return Job(trial.number, trial.attempt, trial.genome, budget)
 
     # -- telling -----------------------------------------------------------------------------------------------------
@@ -363,6 +375,7 @@ class Study:
         self.trials[trial.number] = trial
         self._store.report(trial, level, event.metrics)
         self._store.pause(trial)
+        self._offer(trial)
         self.progress.rest(trial.number)
         if (reached := self._outcome(trial)) is not None:
             self._sampler.see(self._handles[trial.number], reached)
@@ -400,6 +413,9 @@ class Study:
         self._store.finish(trial, values, self.goals.excesses(trial.metrics))
         self._sampler.tell(self._handles.pop(trial.number), self._outcome(trial))
         self.finished.append(trial)
+        if trial.state is State.FAIL:
+            self._parents.forget(trial.number)
+        self._offer(trial)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -412,6 +428,14 @@ class Study:
     def misfits(self) -> Mapping[int, str]:
         """Trials that others wrote into the study and that are no candidates of the space, with the reason."""
         return self._store.misfits
+
+    @property
+    def needed(self) -> set[int]:
+        """Trials whose checkpoints others will begin with, or are about to read."""
+        if not self.plan.inherit:
+            return set()
+        begun = (*(draft.trial for draft in self._drafts), *(self.trials[number] for number in self._handles))
+        return {trial.parent for trial in begun if trial.parent is not None and not trial.curve}
 
     @property
     def total(self) -> int:

@@ -24,6 +24,7 @@ from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
 from nas.errors import ArchitectureError, Diverged, InputError, OutOfMemory
+from nas.inheriting import NETWORK, begin_with
 from nas.jobs import Budget, Report
 from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
 from nas.mixing import Mixing
@@ -50,7 +51,9 @@ class TrainAndValidate:
 
         It goes on from the checkpoint that is there; without one it begins at the first epoch, whatever `budget.start`.
         So it does where the weights in it have other shapes, as a position table or a token MLP has for smaller images;
-        the metric `anew` counts how often. What was reported up to `budget.start` is not reported again.
+        the metric `anew` counts how often. The first epoch begins with what the network has in common with the one in
+        `budget.parent`, if that is said; the metric `inherited` is the share of its parameters that this gave it. What
+        was reported up to `budget.start` is not reported again.
 
         Raises: Diverged, OutOfMemory, InputError.
         """
@@ -250,11 +253,14 @@ class Trainer:
         if state is None:
             if self.budget.start:
                 log.warning("no checkpoint of epoch %d in %s: from the start", self.budget.start, self.folder)
+            self._inherit()
             return
         self.split = int(state.get("split", 1))
         fits = _fits(state["model"], self.model)
         if anew := state["metrics"].get("anew", 0.0) + (not fits):
             self.told["anew"] = anew
+        if (inherited := state["metrics"].get("inherited")) is not None:
+            self.told["inherited"] = inherited if fits else 0.0
         if not fits:
             log.info("the weights of epoch %d in %s are for smaller images: anew", state["epoch"], self.folder)
             return
@@ -263,11 +269,18 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.metrics = int(state["epoch"]), dict(state["metrics"])
 
+    def _inherit(self) -> None:
+        """From the parent, if there is one."""
+        if self.budget.parent:
+            self.told["inherited"] = begin_with(self.model, Path(self.budget.parent))
+            self.average.module.load_state_dict(self.model.state_dict())
+
     def _save(self) -> None:
         state: dict[str, Any] = {
             "epoch": self.epoch,
             "split": self.split,
             "metrics": self.metrics,
+            NETWORK: self.model.architecture.to_json(),
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -54,6 +54,7 @@ class Trial:
         source: where its metrics come from.
         vain: attempts in a row before this one that were lost without a new epoch.
         since: epochs that it had when this attempt began.
+        parent: number of the trial whose weights it begins with; None: from scratch.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Trial:
     source: Source = Source.TRAINED
     vain: int = 0
     since: int = 0
+    parent: int | None = None
 
     @property
     def ended(self) -> bool:

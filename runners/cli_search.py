@@ -139,6 +139,14 @@ def search(
     augment: Annotated[
         str | None, typer.Option(help="none, shift, shift-flip or auto [default: auto: flips colour images only]")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="scratch|inherit",
+            help="What a trial begins with: inherit takes the weights of the nearest trained one, where shapes allow "
+            "[default: scratch]",
+        ),
+    ] = None,
     checkpoints: Annotated[
         str | None,
         typer.Option(help="Directory for checkpoints, shared by all nodes of a cluster [default: checkpoints]"),
@@ -182,7 +190,8 @@ def search(
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "resources": resources or None,
         "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
-        "batch_size": batch_size, "lr": lr, "augment": augment, "checkpoints": checkpoints, "export": export,
+        "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights, "checkpoints": checkpoints,
+        "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
         "callbacks": callback or None,
         "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,

@@ -49,8 +49,9 @@ def opening(setup: Setup, url: str) -> str:
         data = setup.training.data
         counts = f"{data.counts['train']:,} training and {data.counts['validation']:,} validation images"
         images = f"{data.name}: {counts} of {data.resolution}x{data.resolution}"
+    begin = ", each from the weights of the nearest trained one" if config.weights == "inherit" else ""
     return (
-        f"study {setup.study} in {redact(url)}: {config.trials} trials {_budgets(config)}, "
+        f"study {setup.study} in {redact(url)}: {config.trials} trials {_budgets(config)}{begin}, "
         f"space {config.space} ({setup.space.count()} architectures{limits}), {images}"
     )
 
@@ -100,6 +101,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "paused": _in(result, State.PAUSED),
         **rungs_json(result.trials, outcome.setup.config.rungs),
         "reused": sum(trial.source is Source.REUSED for trial in result.trials),
+        "inherited": _begun(result),
         "rejected": dict(result.rejected),
         "exhausted": result.exhausted,
         "seconds": outcome.seconds,
@@ -146,6 +148,11 @@ def _in(result: Result, state: State) -> int:
     return sum(trial.state is state for trial in result.trials)
 
 
+def _begun(result: Result) -> int:
+    """Trials that began with the weights of another."""
+    return sum(trial.parent is not None for trial in result.trials)
+
+
 def _counts(outcome: Outcome) -> str:
     result = outcome.result
     rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items() if count)
@@ -163,6 +170,8 @@ def _counts(outcome: Outcome) -> str:
     reused = sum(trial.source is Source.REUSED for trial in result.trials)
     if reused:
         text += f"; {reused} of them reused from other studies, not trained"
+    if begun := _begun(result):
+        text += f"; {begun} began with the weights of another"
     if rejected:
         text += f"; proposed but never trained: {rejected}"
     return text + ("; nothing new is left within the limits" if result.exhausted else "")

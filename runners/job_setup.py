@@ -234,6 +234,11 @@ def rung_scale(setup: Setup) -> float:
 
 
 def _own(config: SearchConfig) -> Setup:
+    if config.weights != "scratch":
+        raise InputError(
+            f"--weights {config.weights}: only the built-in training begins with the weights of another trial, and "
+            f"--evaluate is one of your own: leave one out"
+        )
     if config.proxies:
         raise InputError(
             f"--proxies {','.join(config.proxies)}: they score architectures on the images of --data, which an "

@@ -183,6 +183,7 @@ def carry_out(
             settings=setup.settings,
             protocol=setup.protocol,
             reuse=config.reuse,
+            inherit=config.weights == "inherit",
             watch=watch,
             callbacks=[made(import_attribute(name, "callback")) for name in config.callbacks],
         )
@@ -217,6 +218,7 @@ def _published(setup: Setup, training: Training, url: str, gpus: GpuShare, err: 
         return None
     space = Space(one_of(**members))
     changes: dict[str, Any] = {"trials": len(members), "timeout": None, "reuse": False, "limits": [*map(str, limits)]}
+    changes["weights"] = "scratch"  # a family that began with another's weights would be neither
     config = setup.config.model_copy(update=changes | setup.config.at_once)
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config, scores=None)
     return carry_out(theirs, url, gpus, err, list(members.values()))

@@ -101,6 +101,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "digest": trial.digest,
         "metrics": dict(trial.metrics),
         "source": trial.source.value,
+        "parent": trial.parent,
         "epochs": trial.epochs,
         "last": dict(last(trial)),
         "seconds": trial.seconds,

@@ -61,7 +61,8 @@ def _none(record: StudyRecord) -> str:
 
 def _print_usual(found: Sequence[Trial], record: StudyRecord, known: Columns, out: Console) -> None:
     metrics = shown_metrics(found, record.objectives, record.limits)
-    names = ["number", *metrics, "state", "epochs", "seconds", "origin"]
+    parents = ["parent"] if any(trial.parent is not None for trial in found) else []
+    names = ["number", *metrics, "state", "epochs", "seconds", "origin", *parents]
     cells = {name: [_cell(trial, name, known) for trial in found] for name in names}
     left_out = []
     for spare in SPARE:

@@ -21,6 +21,7 @@ NUMBERS: Mapping[str, Callable[[Trial], float | None]] = {
     "epochs": lambda trial: trial.epochs,
     "seconds": lambda trial: trial.seconds,
     "attempt": lambda trial: trial.attempt,
+    "parent": lambda trial: trial.parent,
 }
 TEXTS: Mapping[str, Callable[[Trial], str]] = {
     "state": lambda trial: trial.state.value,

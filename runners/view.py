@@ -115,7 +115,8 @@ def ended_line(trial: Trial, goals: Goals) -> str:
     """A trial that has ended, with its values."""
     if trial.state is State.FAIL:
         return f"trial {trial.number} failed: {trial.reason}"
-    after = f"({trial.seconds or 0:.1f} s, {trial.origin})"
+    begun = "" if trial.parent is None else f", from the weights of {trial.parent}"
+    after = f"({trial.seconds or 0:.1f} s, {trial.origin}{begun})"
     if trial.state is State.PRUNED:
         return f"trial {trial.number} pruned: {_reached(trial, goals)}  {after}"
     values = "  ".join(f"{goal.name} {quantity(trial.metrics[goal.name])}" for goal in goals.objectives)

@@ -20,6 +20,7 @@ from nas.intervals import wilson
 from nas.latency import device_name, measure
 from nas.recipe import Recipe
 from nas.training import share_of
+from nas.trial import Trial
 from nas.version import __version__
 
 RECIPE = {  # what a reader of a card asks for first; the rest follows by name
@@ -110,7 +111,7 @@ def _protocol(told: Told) -> str:
         ("trial", f"{trial.number}, attempt {trial.attempt}, architecture {told.facts['digest']}"),
         ("seed", int(trial.metrics.get("seed", trial.budget.seed))),
         ("trained for", f"{_count(trial.budget.stop, 'epoch')} on {trial.budget.device}"),
-        ("weights to begin with", "those of the search" if settings.get("from") == "search" else None),
+        ("weights to begin with", _begun(trial, settings)),
         *((label, recipe.pop(name, None)) for name, label in RECIPE.items()),
         ("and", ", ".join(f"{name} {value}" for name, value in sorted(recipe.items()))),
         ("normalised with", f"mean {list(data.mean)}, std {list(data.std)}, of pixels in [0, 1]"),
@@ -119,6 +120,12 @@ def _protocol(told: Told) -> str:
     shown = [f"| {name} | {_plain(value)} |" for name, value in rows if value not in (None, "")]
     judged = "Weights are an exponential average over the steps of training, which is what validation judged."
     return "\n".join(["| | |", "|---|---|", *shown]) + f"\n\n{judged}"
+
+
+def _begun(trial: Trial, settings: Mapping[str, Any]) -> str | None:
+    if settings.get("from") == "search":
+        return "those of the search"
+    return None if trial.parent is None else f"those of trial {trial.parent}, as far as shapes allowed"
 
 
 def _checks(told: Told) -> str:

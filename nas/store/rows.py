@@ -57,6 +57,7 @@ def trial_row(trial_id: int, study_id: int, trial: Trial) -> dict[str, Any]:
         "digest": trial.digest,
         "genome": json.dumps(list(trial.genome)),
         "origin": trial.origin,
+        "parent": trial.parent,
     }
 
 
@@ -174,6 +175,7 @@ def trial_of(row: RowMapping, attempts: list[RowMapping], candidate: Any) -> Tri
         digest=row["digest"],
         state=State.RUNNING if lost else State(last["state"]),
         origin=row["origin"],
+        parent=row["parent"],
         attempt=last["attempt"],
         metrics=json.loads(last["metrics"]),
         budget=Budget(last["start"], last["stop"], last["seed"], last["device"], last["checkpoint"]),

@@ -341,6 +341,8 @@ class SqlStore:
 
 def _new(space: Space, trial: Trial, **more: Any) -> NewTrial:
     attrs = {**trial.metrics, "digest": trial.digest, "origin": trial.origin, **more}
+    if trial.parent is not None:
+        attrs["parent"] = trial.parent
     return NewTrial(trial.number, space.params(trial.genome), attrs)
 
 

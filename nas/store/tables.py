@@ -40,6 +40,7 @@ trials = Table(
     Column("digest", String(32), nullable=False),
     Column("genome", Text, nullable=False),  # JSON list of option indices
     Column("origin", String(32), nullable=False),
+    Column("parent", Integer),  # number of the trial whose weights it began with; none: from scratch
     Index("nas_trials_study", "study_id", "number"),
 )
 

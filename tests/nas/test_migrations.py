@@ -62,6 +62,12 @@ def second(database, tmp_path):
     return placed(database, tmp_path, "0002")
 
 
+@pytest.fixture
+def third(database, tmp_path):
+    """The kept database of the third schema."""
+    return placed(database, tmp_path, "0003")
+
+
 def placed(database, tmp_path, revision):
     """A kept database file; on PostgreSQL, its rows in tables made there."""
     kept = tmp_path / "kept.db"
@@ -176,7 +182,7 @@ def test_a_database_of_the_second_schema_keeps_every_row_and_its_studies_are_gon
 
     assert after.pop("nas_latencies") == []
     assert after.pop(schema.VERSION_TABLE) == [repr((schema.known()[-1],))]
-    assert after == {name: rows for name, rows in before.items() if name != schema.VERSION_TABLE}
+    assert after == with_parents({name: rows for name, rows in before.items() if name != schema.VERSION_TABLE})
     started = read_study(second, "own").trials
     result = go_on(second, layers, tmp_path, trials=12)
     assert result.trials[:6] == started[:6]
@@ -185,6 +191,28 @@ def test_a_database_of_the_second_schema_keeps_every_row_and_its_studies_are_gon
     assert [trial.number for trial in loaded(second, "own").trials] == list(range(12))
     assert examine(second, "own").findings == ()
     assert examine(second, "digits").findings == ()
+
+
+def with_parents(rows):
+    """Rows of schema 0003 as 0004 has them."""
+    return {**rows, "nas_trials": [f"{row[:-1]}, None)" for row in rows["nas_trials"]]}
+
+
+def test_a_database_of_the_third_schema_keeps_every_row_and_its_trials_have_no_parent(third, layers, tmp_path):
+    before = contents(third)
+
+    connect(third, create=False).dispose()
+    after = contents(third)
+
+    assert after.pop(schema.VERSION_TABLE) == [repr((schema.known()[-1],))]
+    assert after == with_parents({name: rows for name, rows in before.items() if name != schema.VERSION_TABLE})
+    started = read_study(third, "own").trials
+    assert {trial.parent for trial in started} == {None}
+    result = go_on(third, layers, tmp_path, trials=12)
+    assert result.trials[:6] == started[:6]
+    assert (started[6].state, result.trials[6].genome) == (State.RUNNING, started[6].genome)
+    assert examine(third, "own").findings == ()
+    assert examine(third, "digits").findings == ()
 
 
 # -- the schema itself -------------------------------------------------------------------------------------------------

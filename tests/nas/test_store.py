@@ -102,7 +102,7 @@ def test_a_database_of_another_schema_is_refused_by_number(database, layers, tmp
         connection.execute(sqlalchemy.text("UPDATE nas_alembic_version SET version_num = '0099'"))
     engine.dispose()
 
-    with pytest.raises(StoreError, match="has schema 0099 of mixer-nas; this version knows 0001, 0002, 0003"):
+    with pytest.raises(StoreError, match="has schema 0099 of mixer-nas; this version knows 0001, 0002, 0003, 0004"):
         run(database, layers, tmp_path)
 
 
