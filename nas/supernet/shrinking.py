@@ -13,7 +13,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from nas.errors import InputError
+from nas.errors import InputError, SpaceError
 from nas.narrow import narrowed
 from nas.space import Genome, Space
 from nas.supernet.course import Course, OptionScore, Phase
@@ -192,10 +192,17 @@ def shrink(
         scores = scored(space, judge(space, drawn, classes), rule.cost_weight)
         if number < len(schedule):
             scores = dropped(scores, rule, counts=counts, phase=number)
-        before = space
-        phase = Phase(number, classes, epochs, before.count().value, 0, scores)
+        phase = Phase(number, classes, epochs, space.count().value, 0, scores)
         space = narrowed(space, phase.kept)
+        _check_legal(space, number)
         yield dataclasses.replace(phase, after=space.count().value)
+
+
+def _check_legal(space: Space, number: int) -> None:
+    try:
+        space.sample(random.Random(0))
+    except SpaceError as error:
+        raise SpaceError(f"phase {number}: no legal candidate has kept options only; drop a smaller share") from error
 
 
 def _drawn(
