@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from nas.augment import Preprocess
 from nas.data import ImageData
 from nas.errors import InputError, OutOfMemory, SpaceError
 from nas.jobs import Budget, Report
+from nas.memory import MEASURED_AT_ONCE
 from nas.model import Backbone
 from nas.shortage import out_of_memory
 from nas.supernet.files import SupernetFile, weights_of
@@ -70,6 +71,30 @@ def calibrated(
     with precision(there):
         calibrate(model, batches())
     return model.eval()
+
+
+@torch.inference_mode()
+def accuracies(
+    model: nn.Module, data: ImageData, device: str = "cpu", classes: Sequence[int] | None = None
+) -> list[float]:
+    """The share of right answers among the validation images of each class, told apart from these classes only.
+
+    In the order of `classes` (default: all); of a class without images it is 0.
+    """
+    there = torch.device(device)
+    chosen = torch.tensor(list(range(len(data.classes))) if classes is None else list(classes), device=there)
+    right, count = torch.zeros(len(chosen), device=there), torch.zeros(len(chosen), device=there)
+    preprocess = Preprocess(data, "none").to(there).eval()
+    for images_BHWC, labels_B in Images(data, "validation", there).in_order(MEASURED_AT_ONCE):
+        kept = torch.isin(labels_B, chosen)
+        if not kept.any():
+            continue
+        with precision(there):
+            logits_BK = model(preprocess(images_BHWC[kept])).float()[:, chosen]
+        is_class_BK = labels_B[kept][:, None] == chosen
+        right += (is_class_BK & (logits_BK.argmax(1)[:, None] == torch.arange(len(chosen), device=there))).sum(0)
+        count += is_class_BK.sum(0)
+    return [float(each) for each in right / count.clamp_min(1)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.recipe import Recipe
+from nas.supernet.shrinking import CANDIDATES, SHARES, Rule
 
 SAMPLINGS = ("sandwich", "uniform")
 
@@ -37,3 +38,25 @@ class TrainingPlan:
     def as_dict(self) -> dict[str, Any]:
         """By name, as JSON types."""
         return {"recipe": self.recipe.as_dict(), "sampling": self.sampling, "at_once": self.at_once}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shrinking:
+    """How a space shrinks while its supernet trains; see `nas.supernet.shrinking`.
+
+    Attributes:
+        warm_up: epochs on all classes, after which these are ranked. epochs: of each phase.
+        shares: of the classes, by phase. candidates: judged after each. rule: what is dropped.
+        cost: the known cost that options are charged for.
+    """
+
+    warm_up: int = 3
+    epochs: int = 5
+    shares: tuple[float, ...] = SHARES
+    candidates: int = CANDIDATES
+    rule: Rule = dataclasses.field(default_factory=Rule)
+    cost: str = "macs"
+
+    def as_dict(self) -> dict[str, Any]:
+        """By name, as JSON types."""
+        return dataclasses.asdict(self) | {"shares": list(self.shares)}
