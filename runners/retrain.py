@@ -53,6 +53,7 @@ class Wanted:
         weights: "scratch" or "search". name: of the study of trainings; None chooses one.
         export: where the best goes. workers: that share each training, through Ray.
         options: of the search file, that say where and how many at a time.
+        numbers: of the trials, where they are known already.
     """
 
     study: str | None
@@ -70,6 +71,7 @@ class Wanted:
     export: Path | None
     workers: int
     options: Mapping[str, Any]
+    numbers: Sequence[int] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     """
     url = storage_url(storage)
     _check(wanted)
-    plan = _of_network(wanted) if wanted.network is not None else _of_study(wanted, url)
+    plan = _of_network(wanted) if wanted.network is not None else plan_of_study(wanted, url)
     try:
         with signals():
             retrained = train(wanted, plan, url, err)
@@ -193,7 +195,7 @@ def _of_network(wanted: Wanted) -> Plan:
     return Plan(short[:100], setup, training, replicated_template(network), [trial], objectives, frozenset())
 
 
-def _of_study(wanted: Wanted, url: str) -> Plan:
+def plan_of_study(wanted: Wanted, url: str) -> Plan:
     """Trials of a study. Raises: InputError for what is not there or cannot be had again."""
     name = str(wanted.study)
     record = read_study(url, name)
@@ -223,7 +225,9 @@ def _recipe(wanted: Wanted, data: ImageData, fields: Mapping[str, Any], search: 
 
 
 def _chosen(record: StudyRecord, judge: Objective, wanted: Wanted) -> list[Trial]:
-    if wanted.trial is not None:
+    if wanted.numbers:
+        found = [record.trials[number] for number in wanted.numbers]
+    elif wanted.trial is not None:
         found = [trial for trial in record.trials if trial.number == wanted.trial]
         if not found:
             last = len(record.trials) - 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nas import checkpoint
 from nas.architecture import Architecture
 from nas.augment import Preprocess
 from nas.data import ImageData
@@ -99,7 +101,10 @@ def accuracies(
 
 @dataclasses.dataclass(frozen=True)
 class JudgeInherited:
-    """An `evaluate` that trains nothing: accuracy and loss on validation by inherited weights."""
+    """An `evaluate` that trains nothing: accuracy and loss on validation by inherited weights.
+
+    The metric `inherited` is the share of the parameters that are: all of them.
+    """
 
     data: ImageData
     file: SupernetFile
@@ -109,10 +114,18 @@ class JudgeInherited:
         try:
             weights = weights_of(self.file.path, self.file.digest)
             model = calibrated(weights, candidate, self.data, budget.device)
-            return measure(model, self.data, "validation", torch.device(budget.device))
+            found = measure(model, self.data, "validation", torch.device(budget.device))
         except SpaceError as error:
             raise InputError(str(error)) from error
         except (RuntimeError, MemoryError) as error:
             if reason := out_of_memory(error):
                 raise OutOfMemory(reason) from error
             raise
+        return {**found, "inherited": 1.0}
+
+
+def leave_weights(file: SupernetFile, candidate: Architecture, data: ImageData, folder: Path) -> None:
+    """Put the network's part of a supernet where the weights of a trained trial are. Raises: InputError, OSError."""
+    model = calibrated(weights_of(file.path, file.digest), candidate, data)
+    average = {checkpoint.PREFIX + name: each for name, each in model.state_dict().items()}
+    checkpoint.save(folder, {"epoch": 0, "metrics": {}, "average": average})
