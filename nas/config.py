@@ -68,6 +68,7 @@ class SearchConfig(BaseModel):
     supernet: str | None = None
     supernet_epochs: int | None = Field(default=None, ge=1)
     supernet_sampling: Literal["sandwich", "uniform"] = "sandwich"
+    supernet_workers: int = Field(default=1, ge=1)
     shrink: bool = False
     retrain: int = Field(default=3, ge=0)
     spread: int = Field(default=6, ge=0)

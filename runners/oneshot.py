@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.api import Result
+from nas.api import Result, RunnerOptions
 from nas.config import SearchConfig
 from nas.costs import COSTS
 from nas.errors import InputError
@@ -84,7 +84,13 @@ def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> Sup
         def shrunk(phase: Phase, classes: int) -> None:
             progress.say(phase_line(phase, classes))
 
-        return make(making, folder, progress, shrunk, device=gpus.here)
+        if setup.config.supernet_workers == 1:
+            return make(making, folder, progress, shrunk, device=gpus.here)
+        from runners.ray_supernet import make_together
+
+        config = setup.config
+        options = RunnerOptions(workers=config.supernet_workers, gpus_per_trial=gpus.share, address=config.address)
+        return make_together(making, folder, progress, shrunk, options)
 
 
 def making_of(setup: Setup, training: Training) -> Making:

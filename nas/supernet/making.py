@@ -83,11 +83,7 @@ def make(
 
     Raises: InputError for a folder that holds a supernet made otherwise; SpaceError, Diverged.
     """
-    target = folder / files.NAME
-    if target.exists():
-        found = files.read(target)
-        files.check(found, making.pricing.space, making.data)
-        _same(making, found.facts, folder)
+    if (found := made(making, folder)) is not None:
         return found
     space = making.pricing.space
     supernet = Supernet(
@@ -108,7 +104,21 @@ def make(
         "version": __version__,
         "course": None if course is None else course.as_json(),
     }
-    return files.write(target, trainer.averaged(), space, making.data, facts)
+    if team.leads:
+        files.write(folder / files.NAME, trainer.averaged(), space, making.data, facts)
+    team.wait(device)
+    return files.read(folder / files.NAME)
+
+
+def made(making: Making, folder: Path) -> SupernetFile | None:
+    """The supernet in `folder`; None where there is none yet. Raises: InputError for one that was made otherwise."""
+    target = folder / files.NAME
+    if not target.exists():
+        return None
+    found = files.read(target)
+    files.check(found, making.pricing.space, making.data)
+    _same(making, found.facts, folder)
+    return found
 
 
 def _same(making: Making, facts: Mapping[str, Any], folder: Path) -> None:

@@ -94,6 +94,11 @@ class SupernetTrainer:
         supernet.
         """
         self.resume()
+        if not self.team.agree(self.epoch, self.device):
+            raise InputError(
+                f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
+                f"all of them share"
+            )
         while self.epoch < (self.plan.recipe.epochs if stop is None else stop):
             started = time.monotonic()
             metrics = self._train_epoch()
