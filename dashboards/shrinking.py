@@ -160,8 +160,9 @@ def _score_words(course: Course) -> str:
     )
     return (
         f"An option's score is the mean accuracy with inherited weights of the candidates that use it{cost}; the "
-        "company that they happened to have is taken out. Such an accuracy is not that of a trained network, and "
-        "scores of different phases are of different classes: compare within a phase."
+        "company that they happened to have is taken out, and an option with choices of its own counts with the best "
+        "of them. Such an accuracy is not that of a trained network, and scores of different phases are of different "
+        "classes: compare within a phase."
     )
 
 

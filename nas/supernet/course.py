@@ -26,8 +26,8 @@ class OptionScore:
 
     Attributes:
         gene, label: which option.
-        score: accuracy less the cost term; None for an option that was never judged. error: its standard error; None
-            where too few were judged to tell.
+        score: accuracy less the cost term, with the best settings that the option has; None for an option that was
+            never judged. error: its standard error; None where too few were judged to tell.
         accuracy: mean of its candidates. cost: geometric mean of its candidates, in the unit they were judged in. Both
             are adjusted for the company that its candidates happened to have.
         judged: how many candidates use it. kept: whether it lives on.

@@ -82,7 +82,7 @@ def legend(course: Course) -> list[str]:
     """What the score is, and what the marks mean that occur."""
     used = {each.why for phase in course.phases for each in phase.scores}
     weight = f" less {course.cost_weight:g} ln({course.cost} / its mean)" if course.cost_weight else ""
-    lines = [f"score: mean accuracy with inherited weights{weight}, in average company"]
+    lines = [f"score: mean accuracy with inherited weights{weight}, in average company and with its best settings"]
     if any(phase.dropped for phase in course.phases):
         lines.append(f"{DIED}  dropped")
     return lines + [
