@@ -9,9 +9,10 @@ from typing import Any
 from dashboards import figures, gene_figures
 from dashboards.findings import Findings
 from dashboards.pages import Picture, Section, Table
-from dashboards.shrinking import SETTING, shrinking_section
+from dashboards.shrinking import shrinking_section
 from dashboards.winner import network_section
 from nas.objectives import Objective
+from nas.supernet.course import SETTING
 from nas.wording import quantity
 
 LONG = 300  # letters of a failure's reason that are shown

@@ -11,11 +11,10 @@ from matplotlib.lines import Line2D
 
 from dashboards.drawing import BLUE, GREY, ORANGE, VERMILION, shortened, svg
 from dashboards.pages import Picture, Section, Table
-from nas.supernet.course import Course, OptionScore, Phase
+from nas.supernet.course import SETTING, Course, OptionScore, Phase
 from nas.supernet.course_text import by_option, candidates, fate, vanished
 from nas.wording import quantity
 
-SETTING = "shrinking"  # of a study, where its course is kept
 MOST = 70  # options in the picture; the table has all
 NUMBERED = 5  # phases up to which every mark has its score beside it
 LABEL = 18  # letters of an option
