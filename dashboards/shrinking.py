@@ -102,7 +102,16 @@ def _draw(axes: Axes, course: Course, rows: Sequence[str | dict[int, OptionScore
             mark = _mark(each, ended=number == last, gone=vanished(course, row, number))
             marks.add(mark)
             colour, marker, face = mark
-            axes.plot([number], [place], marker, color=colour, markerfacecolor=face, markersize=5, zorder=2)
+            axes.plot(
+                [number],
+                [place],
+                marker,
+                color=colour,
+                markerfacecolor=face,
+                markersize=5,
+                markeredgewidth=1.5,
+                zorder=2,
+            )
             if last <= NUMBERED and each.score is not None:
                 axes.annotate(
                     f"{each.score:.3f}", (number, place), (5, 0), textcoords="offset points", va="center", fontsize=7,
@@ -126,7 +135,7 @@ KEPT, LASTED, SPARED, GONE, DROPPED = (
     (BLUE, ">", BLUE),
     (ORANGE, "s", "white"),
     (GREY, "o", "white"),
-    (VERMILION, "X", VERMILION),
+    (VERMILION, "x", VERMILION),
 )
 WORDS: dict[Mark, str] = {
     KEPT: "kept",
