@@ -119,6 +119,16 @@ def test_the_note_of_a_study_says_what_and_how_to_go_on():
         assert words in said, words
 
 
+def test_of_a_space_that_shrank_the_note_says_where_it_is_drawn_and_does_not_print_it():
+    header = dataclasses.replace(HEADER, settings={**SETTINGS, "shrinking": {"phases": [], "classes": 10}})
+
+    said = study_note(header, Counter(), [], [], "")
+
+    assert "| space shrank | in phases, while a supernet was trained; `nas report` draws it |" in said
+    assert "phases []" not in said
+    assert "space shrank" not in study_note(HEADER, Counter(), [], [], "")
+
+
 def test_the_command_takes_every_setting_that_is_not_as_usual():
     from typer.main import get_command
 
