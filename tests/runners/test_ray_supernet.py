@@ -8,6 +8,7 @@ import search_spaces
 from nas.api import RunnerOptions
 from nas.feasible import Pricing
 from nas.recipe import Recipe
+from nas.supernet import Supernet
 from nas.supernet.making import Making, make
 from nas.supernet.plan import TrainingPlan
 from runners.job_setup import NetworkCosts
@@ -37,7 +38,9 @@ def test_two_workers_make_the_supernet_that_one_process_makes(digits, tmp_path):
     assert {**shared.facts, "workers": 1, "seconds": 0} == {**alone.facts, "seconds": 0}
     theirs, ours = load_file(shared.path), load_file(alone.path)
     assert theirs.keys() == ours.keys()
-    largest = max(float((theirs[name] - ours[name]).abs().max()) for name in ours)
-    assert largest < 2e-2  # batch norms see their part of a batch
+    new = Supernet(space, in_channels=1, num_classes=10, resolution=8).weights
+    apart = sum(float((theirs[name] - ours[name]).square().sum()) for name in ours) ** 0.5
+    moved = sum(float((ours[name] - new[name].detach()).square().sum()) for name in ours) ** 0.5
+    assert apart < 0.3 * moved  # batch norms see their part of a batch
     again = make_together(making, tmp_path / "shared", told.append, lambda *_: None, RunnerOptions(workers=2))
     assert again == shared
