@@ -171,6 +171,12 @@ def search(
             help="Train the supernet on easy classes first, then more, dropping the weakest options of every choice (DA-NAS)",
         ),
     ] = None,
+    shrink_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="With --shrink: accuracy that e times the MACs must bring, or an option loses [default: 0.02]"
+        ),
+    ] = None,
     retrain: Annotated[
         int | None,
         typer.Option(help="With a supernet: how many of the best are trained, for --epochs MAX [default: 3]"),
@@ -227,7 +233,7 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights,
         "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs,
-        "supernet_workers": supernet_workers, "shrink": shrink,
+        "supernet_workers": supernet_workers, "shrink": shrink, "shrink_cost": shrink_cost,
         "supernet_sampling": supernet_sampling, "retrain": retrain, "spread": spread, "checkpoints": checkpoints,
         "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,

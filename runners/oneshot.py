@@ -21,7 +21,7 @@ from nas.supernet.files import SupernetFile
 from nas.supernet.judging import JudgeInherited, leave_weights
 from nas.supernet.making import Making, make
 from nas.supernet.plan import Shrinking, TrainingPlan
-from nas.supernet.shrinking import class_schedule
+from nas.supernet.shrinking import Rule, class_schedule
 from nas.trial import Trial
 from runners.gpu_share import GpuShare
 from runners.job_setup import Setup, Training, pricing_of
@@ -109,7 +109,8 @@ def making_of(setup: Setup, training: Training) -> Making:
             raise InputError(
                 f"--supernet-epochs {epochs}: --shrink takes {warm_up + phases} at least, one for each of its phases"
             )
-        shrinking = Shrinking(warm_up=warm_up, epochs=(epochs - warm_up) // phases)
+        rule = Rule(cost_weight=config.shrink_cost)
+        shrinking = Shrinking(warm_up=warm_up, epochs=(epochs - warm_up) // phases, rule=rule)
     return Making(pricing_of(setup), training.data, plan, shrinking, config.seed)
 
 

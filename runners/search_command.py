@@ -44,7 +44,13 @@ if TYPE_CHECKING:
     from runners.oneshot_report import Trained
 
 
-OF_A_SUPERNET = ("supernet_epochs", "supernet_sampling", "supernet_workers", "shrink")  # options of its training
+OF_A_SUPERNET = (
+    "supernet_epochs",
+    "supernet_sampling",
+    "supernet_workers",
+    "shrink",
+    "shrink_cost",
+)  # options of its training
 
 
 def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:
@@ -114,6 +120,8 @@ def check_weights(config: SearchConfig) -> None:
         raise InputError(
             f"--epochs {config.epochs}: inherited weights have no rungs; --epochs MAX is what the best are trained for"
         )
+    if "shrink_cost" in said and not config.shrink:
+        raise InputError(f"--shrink-cost {config.shrink_cost:g}: only --shrink charges for costs")
     if config.supernet_workers > 1 and config.runner != "ray":
         raise InputError(f"--supernet-workers {config.supernet_workers}: only --runner ray shares a training")
     for name in OF_A_SUPERNET if config.supernet is not None else ():
