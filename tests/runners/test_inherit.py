@@ -58,7 +58,7 @@ def test_trained_again_the_best_are_from_scratch(nas, searched):
     code, _, err = nas("confirm", "s", "--top", "1", "--seeds", "2", "--runner", "inline")
 
     assert code == 0, err
-    trials = read_study("sqlite:///nas.db", "s-confirm").trials
+    trials = read_study("sqlite:///nas.db", "s.confirm").trials
     assert len(trials) == 2
     assert all(trial.parent is None and "inherited" not in trial.metrics for trial in trials)
 
