@@ -64,7 +64,13 @@ class SearchConfig(BaseModel):
     augment: str = "auto"
     start: list[str] = []
     reuse: bool = False
-    weights: Literal["scratch", "inherit"] = "scratch"
+    weights: Literal["scratch", "inherit", "supernet"] = "scratch"
+    supernet: str | None = None
+    supernet_epochs: int | None = Field(default=None, ge=1)
+    supernet_sampling: Literal["sandwich", "uniform"] = "sandwich"
+    shrink: bool = False
+    retrain: int = Field(default=3, ge=0)
+    spread: int = Field(default=6, ge=0)
     checkpoints: str = "checkpoints"
     export: str | None = None
     published: bool = False

@@ -78,8 +78,16 @@ class Pricing:
         """Decode and cost a genome. Raises: ArchitectureError for an illegal one."""
         genome = self.space.canonical(genome)
         candidate = self.space.decode(genome)
-        costs = numbers("costs", self._costs, candidate) if self._costs else {}
+        costs = self.price_of(candidate)
         return Priced(genome, candidate, costs, excess(self.limits, costs) if check else 0.0)
+
+    def price_of(self, candidate: Any) -> Mapping[str, float]:
+        """The known costs of a candidate."""
+        return numbers("costs", self._costs, candidate) if self._costs else {}
+
+    def within(self, candidate: Any) -> bool:
+        """Whether a candidate is within the limits."""
+        return excess(self.limits, self.price_of(candidate)) == 0
 
     def draw(self, rng: random.Random) -> Priced | None:
         """A candidate within the limits, spread as `Space.sample` spreads them there; None when none is found.

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 
 from nas.checked import Checked
 from nas.errors import SpaceError
-from nas.template import Choice, Make, Repeat, Scalar, alike
+from nas.template import Choice, Make, Narrow, Repeat, Scalar, alike
 
 Genome = tuple[int, ...]
 
 KEPT = 2048  # values that a group remembers having built
+ALONE = "choice"  # path of a gene that is a whole space
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -356,8 +357,11 @@ def compile_template(template: Any, genes: list[Gene]) -> Node:
 class _Compiler:
     def __init__(self, genes: list[Gene]) -> None:
         self.genes = genes
+        self.kept: dict[str, tuple[Scalar, ...]] = {}
 
     def node(self, template: Any, path: str, parent: int | None, when: int | None) -> Any:
+        if isinstance(template, Narrow):
+            template = self._only(template, path)
         if isinstance(template, Choice):
             return self._pick(template, path, parent, when)
         if isinstance(template, Make):
@@ -386,6 +390,13 @@ class _Compiler:
             return self._fold(type(template), items)
         return Const(template)
 
+    def _only(self, narrow: Narrow, path: str) -> Any:
+        """The template, once it is noted which options are left; of a gene that is all of it, under its path here."""
+        alone = isinstance(narrow.template, Choice)
+        for name, labels in narrow.kept.items():
+            self.kept[(path or name) if alone and name == ALONE else _join(path, name)] = labels
+        return narrow.template
+
     def _repeat(self, repeat: Repeat, item_path: str, count_path: str, parent: int | None, when: int | None) -> Any:
         taken = {gene.path for gene in self.genes}  # by the depth of what this is an item of
         names = itertools.chain(("depth",), (f"depth_{count}" for count in itertools.count(2)))
@@ -410,7 +421,9 @@ class _Compiler:
         if len(choice.options) == 1:
             return self.node(choice.options[0], path, parent, when)
         gene = len(self.genes)
-        self.genes.append(Gene(path or "choice", choice.labels, choice.ordered, parent, when))
+        if (kept := self.kept.get(path or ALONE)) is not None:
+            choice = choice.only(kept)
+        self.genes.append(Gene(path or ALONE, choice.labels, choice.ordered, parent, when))
         options = [
             self.node(option, _join(path, str(label)), gene, index)
             for index, (option, label) in enumerate(zip(choice.options, choice.labels, strict=True))

@@ -47,6 +47,7 @@ class Rare:
 
     def __init__(self, space: Space, price: Callable[[Sequence[int]], Priced], rng: random.Random) -> None:
         self._space, self._price = space, price
+        self._free = [index for index, gene in enumerate(space.genes) if len(gene.options) > 1]
         self._points = [self._drawn(rng) for _ in range(POINTS)]
         self.share = self._descend(rng)
         self.nearest = min((point.priced for point in self._points), key=lambda priced: priced.excess)
@@ -107,7 +108,8 @@ class Rare:
     def _change(self, options: Genome, rng: random.Random) -> dict[int, int] | None:
         """Other options for some genes, used or not, as likely as the way back; None for a step that leads nowhere."""
         change = {}
-        for index in rng.sample(range(len(options)), 2 if len(options) > 1 and rng.random() < PAIRS else 1):
+        several = len(self._free) > 1 and rng.random() < PAIRS
+        for index in rng.sample(self._free, min(len(self._free), 1 + several)):
             gene, option = self._space.genes[index], options[index]
             if gene.ordered and rng.random() < STEP:
                 change[index] = option + rng.choice((-1, 1))

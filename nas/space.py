@@ -47,7 +47,7 @@ class Space:
     """
 
     def __init__(self, template: Any, *, legal: bool = False) -> None:
-        self.template, self._legal = template, legal
+        self.template, self.legal = template, legal
         genes: list[Gene] = []
         self.root: Node = compile_template(template, genes)
         self.genes: tuple[Gene, ...] = tuple(genes)
@@ -146,7 +146,7 @@ class Space:
     def count(self, sample: int = 1000) -> Count:
         """How many different candidates there are; exact when no combination can be illegal or all can be tried."""
         total = self.root.count
-        if self._legal or not self.root.may_be_illegal:
+        if self.legal or not self.root.may_be_illegal:
             return Count(total, exact=True)
         if total <= 4 * sample:
             return Count(sum(self.contains(genome) for genome in self.root.enumerate(len(self.genes))), exact=True)
@@ -189,6 +189,8 @@ class Space:
         movable = [
             index for index, used in enumerate(self.active(genome)) if used and len(self.genes[index].options) > 1
         ]
+        if not movable:
+            raise SpaceError("this candidate has no legal neighbour: no gene of it has a second option")
         for _ in range(ATTEMPTS):
             index = rng.choice(movable)
             changed = list(self.fill(genome, rng))

@@ -43,6 +43,12 @@ class Choice:
         numbers = [label for label in self.labels if isinstance(label, int | float) and not isinstance(label, bool)]
         return len(numbers) == len(self.labels) and numbers == sorted(numbers)
 
+    def only(self, kept: Sequence[Scalar]) -> Choice:
+        """Without the options of other labels; in an order where it was in one."""
+        left = [index for index, label in enumerate(self.labels) if any(alike(label, each) for each in kept)]
+        options, labels = (tuple(each[index] for index in left) for each in (self.options, self.labels))
+        return Choice(options, labels, self.ordered)
+
 
 @dataclasses.dataclass(frozen=True)
 class Make:
@@ -58,6 +64,18 @@ class Repeat:
 
     item: Any
     count: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Narrow:
+    """A template with some options left out. Made by `nas.narrow.narrowed`.
+
+    Attributes:
+        kept: the labels that are left, by the path that the gene has where `template` is a space of its own.
+    """
+
+    template: Any
+    kept: Mapping[str, tuple[Scalar, ...]]
 
 
 def one_of(*options: Any, ordered: Any = None, **named: Any) -> Choice:

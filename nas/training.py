@@ -131,7 +131,7 @@ class Trainer:
             self.model.load_state_dict(self.initial)
         self.average = AveragedModel(self.model, multi_avg_fn=self._average_into, use_buffers=True)
         self.joined = self.team.joined(self.model)
-        self.optimizer = _adamw(self.model, self.recipe)
+        self.optimizer = adamw(self.model, self.recipe)
         self.epoch = self.passes = 0
         self.metrics: dict[str, float] = {}
 
@@ -202,7 +202,7 @@ class Trainer:
     def _train_epoch(self) -> float:
         """The mean loss of an epoch. Raises: Diverged."""
         recipe, steps = self.recipe, max(1, len(self.images) // self.batch)
-        torch.manual_seed(_mix(self.budget.seed, self.epoch))
+        torch.manual_seed(epoch_seed(self.budget.seed, self.epoch))
         self.model.train()
         self.preprocess.train()
         self.passes = 0
@@ -219,7 +219,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        with _precision(self.device):
+        with precision(self.device):
             images_BCHW = self.preprocess(images_BHWC)  # whole, so that the augmentation draws the same for parts
         wanted, whole = labels_B, len(labels_B)
         if self.mixing is not None:
@@ -227,7 +227,7 @@ class Trainer:
         images_BCHW, wanted = self.team.part(images_BCHW), self.team.part(wanted)
         total = torch.zeros((), device=self.device)
         for part_BCHW, wanted_P in zip(images_BCHW.chunk(self.split), wanted.chunk(self.split), strict=True):
-            with _precision(self.device), self.team.apart(self.device, self.passes):
+            with precision(self.device), self.team.apart(self.device, self.passes):
                 logits_PK = self.joined(part_BCHW)
             self.passes += 1
             loss = cross_entropy(logits_PK.float(), wanted_P, label_smoothing=self.recipe.label_smoothing)
@@ -380,7 +380,7 @@ def measure(
     count = len(images)
     images.rows = images.rows[team.rank :: team.size]
     for images_BHWC, labels_B in images.in_order(at_once):
-        with _precision(device):
+        with precision(device):
             logits_BK = model(preprocess(images_BHWC)).float()
         right += float((logits_BK.argmax(1) == labels_B).sum())
         loss += float(cross_entropy(logits_BK, labels_B, reduction="sum"))
@@ -391,11 +391,12 @@ def measure(
     return {"accuracy": right / count, "loss": loss / count}
 
 
-def _precision(device: torch.device) -> torch.autocast:
+def precision(device: torch.device) -> torch.autocast:
+    """bf16 on GPUs, float32 elsewhere."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """Weight decay on matrices and kernels only."""
     decayed = [weight for weight in model.parameters() if weight.ndim >= 2 and weight.shape[0] > 1]
     others = [weight for weight in model.parameters() if not (weight.ndim >= 2 and weight.shape[0] > 1)]
@@ -410,5 +411,6 @@ def _fits(weights: Mapping[str, Tensor], model: nn.Module) -> bool:
     }
 
 
-def _mix(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Of all that is random in an epoch."""
     return (seed * 1_000_003 + epoch * 7_919 + 1) % 2**63

@@ -142,9 +142,40 @@ def search(
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="scratch|inherit",
-            help="What a trial begins with: inherit takes the weights of the nearest trained one, where shapes allow "
-            "[default: scratch]",
+            metavar="scratch|inherit|supernet",
+            help="What a trial begins with: inherit takes the weights of the nearest trained one, where shapes allow; "
+            "supernet trains one network that contains all, judges trials by it, and trains the best [default: scratch]",
+        ),
+    ] = None,
+    supernet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A trained supernet of this space and data to judge by")
+    ] = None,
+    supernet_epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the supernet [default: 3 times those of a trained network]")
+    ] = None,
+    supernet_sampling: Annotated[
+        str | None,
+        typer.Option(
+            help="sandwich (the largest, by the labels; the smallest and some between, by the largest) or uniform "
+            "[default: sandwich]"
+        ),
+    ] = None,
+    shrink: Annotated[
+        bool | None,
+        typer.Option(
+            "--shrink",
+            help="Train the supernet on easy classes first, then more, dropping the weakest options of every choice (DA-NAS)",
+        ),
+    ] = None,
+    retrain: Annotated[
+        int | None,
+        typer.Option(help="With a supernet: how many of the best are trained, for --epochs MAX [default: 3]"),
+    ] = None,
+    spread: Annotated[
+        int | None,
+        typer.Option(
+            help="With a supernet: how many others, from good to bad, are trained to see whether it orders them rightly "
+            "[default: 6]"
         ),
     ] = None,
     checkpoints: Annotated[
@@ -190,7 +221,9 @@ def search(
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "resources": resources or None,
         "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
-        "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights, "checkpoints": checkpoints,
+        "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights,
+        "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs, "shrink": shrink,
+        "supernet_sampling": supernet_sampling, "retrain": retrain, "spread": spread, "checkpoints": checkpoints,
         "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
         "callbacks": callback or None,

@@ -25,6 +25,7 @@ from runners.tables import trial_json, trial_table
 
 if TYPE_CHECKING:
     from nas.export import Exported
+    from runners.oneshot_report import Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Outcome:
     exported: Exported | None
     url: str
     seconds: float
+    oneshot: Trained | None = None
 
 
 def opening(setup: Setup, url: str) -> str:
@@ -86,6 +88,8 @@ def close(outcome: Outcome, out: Console) -> None:
     for line in (_shortfall(outcome), _counts(outcome), spent, baseline, _export_line(outcome), *_where_next(outcome)):
         if line:
             out.print(line, highlight=False, soft_wrap=True)
+    if outcome.oneshot is not None:
+        outcome.oneshot.tell(out)
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -111,6 +115,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "comparison": [{"what": name, **trial_json(trial)} for name, trial in _rivals(outcome)],
         "baseline": comparison_json(outcome.baseline) if outcome.baseline else None,
         "export": {"folder": str(exported.folder), "metrics": exported.metrics} if exported else None,
+        "supernet": outcome.oneshot.as_json() if outcome.oneshot else None,
     }
 
 

@@ -53,6 +53,7 @@ class Wanted:
         weights: "scratch" or "search". name: of the study of trainings; None chooses one.
         export: where the best goes. workers: that share each training, through Ray.
         options: of the search file, that say where and how many at a time.
+        numbers: of the trials, where they are known already.
     """
 
     study: str | None
@@ -70,6 +71,7 @@ class Wanted:
     export: Path | None
     workers: int
     options: Mapping[str, Any]
+    numbers: Sequence[int] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,22 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     """
     url = storage_url(storage)
     _check(wanted)
-    plan = _of_network(wanted) if wanted.network is not None else _of_study(wanted, url)
+    plan = _of_network(wanted) if wanted.network is not None else plan_of_study(wanted, url)
+    try:
+        with signals():
+            retrained = train(wanted, plan, url, err)
+    except Terminated:
+        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
+        raise
+    if as_json:
+        sys.stdout.write(json.dumps(facts(retrained), allow_nan=False) + "\n")
+    else:
+        tell(retrained, out)
+    return 0 if retrained.tested else 1
+
+
+def train(wanted: Wanted, plan: Plan, url: str, err: Console) -> Retrained:
+    """Carry out a plan in its study, or what is missing of it there. Raises: NasError."""
     _check_workers(wanted, plan.training)
     theirs = _theirs(wanted, plan)
     if wanted.export is not None:
@@ -109,18 +126,8 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     start = [{"network": trial.candidate, "replicate": replicate} for trial, replicate in missing]
     config = theirs.config.model_copy(update={"trials": max(1, len(there) + len(missing))})
     err.print(_opening(wanted, plan, theirs.study, url, len(missing), len(pairs)), highlight=False, soft_wrap=True)
-    try:
-        with signals():
-            result = _carry_out(dataclasses.replace(theirs, config=config), plan, url, err, start, wanted)
-            retrained = _retrained(wanted, plan, theirs, result, replicates)
-    except Terminated:
-        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
-        raise
-    if as_json:
-        sys.stdout.write(json.dumps(facts(retrained), allow_nan=False) + "\n")
-    else:
-        tell(retrained, out)
-    return 0 if retrained.tested else 1
+    result = _carry_out(dataclasses.replace(theirs, config=config), plan, url, err, start, wanted)
+    return _retrained(wanted, plan, theirs, result, replicates)
 
 
 # -- what is asked for -------------------------------------------------------------------------------------------------
@@ -188,7 +195,7 @@ def _of_network(wanted: Wanted) -> Plan:
     return Plan(short[:100], setup, training, replicated_template(network), [trial], objectives, frozenset())
 
 
-def _of_study(wanted: Wanted, url: str) -> Plan:
+def plan_of_study(wanted: Wanted, url: str) -> Plan:
     """Trials of a study. Raises: InputError for what is not there or cannot be had again."""
     name = str(wanted.study)
     record = read_study(url, name)
@@ -218,7 +225,9 @@ def _recipe(wanted: Wanted, data: ImageData, fields: Mapping[str, Any], search: 
 
 
 def _chosen(record: StudyRecord, judge: Objective, wanted: Wanted) -> list[Trial]:
-    if wanted.trial is not None:
+    if wanted.numbers:
+        found = [record.trials[number] for number in wanted.numbers]
+    elif wanted.trial is not None:
         found = [trial for trial in record.trials if trial.number == wanted.trial]
         if not found:
             last = len(record.trials) - 1

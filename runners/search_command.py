@@ -40,6 +40,11 @@ from runners.tables import save_picture
 
 if TYPE_CHECKING:
     from nas.export import Exported
+    from runners.oneshot import OneShot
+    from runners.oneshot_report import Trained
+
+
+OF_A_SUPERNET = ("supernet_epochs", "supernet_sampling", "shrink")  # options of its training
 
 
 def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:
@@ -48,6 +53,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     Raises: NasError for bad input; Terminated, after saying how to go on.
     """
     check_cluster(config)
+    check_weights(config)
     for name in config.callbacks:
         import_attribute(name, "callback")  # a name that is wrong is said before anything is loaded
     url = storage_url(config.storage)
@@ -56,7 +62,6 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     gpus = gpu_share(setup)
     if gpus.told:
         err.print(gpus.told, highlight=False, soft_wrap=True)
-    start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
     if config.export is not None:
         from nas.export import check_target
 
@@ -65,14 +70,18 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     started = time.monotonic()
     try:
         with signals():
+            judged = _with_supernet(setup, gpus, err)
+            setup = setup if judged is None else judged.setup
+            start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
             result = carry_out(setup, url, gpus, err, start)
+            oneshot = None if judged is None else trained_after(judged, result, url, err)
             comparison = _baseline(setup, url, gpus, err) if config.baseline else None
             published = None
             if config.published and setup.training is not None:
                 published = _published(setup, setup.training, url, gpus, err)
             seconds = time.monotonic() - started
-            outcome = Outcome(setup, result, published, comparison, None, url, seconds)
-            if config.export is not None and setup.training is not None and result.best is not None:
+            outcome = Outcome(setup, result, published, comparison, None, url, seconds, oneshot)
+            if config.export is not None and judged is None and setup.training is not None and result.best is not None:
                 outcome = dataclasses.replace(
                     outcome, exported=_exported(result, setup.training, config.export, err, setup.settings)
                 )
@@ -90,6 +99,28 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     return 0 if result.best is not None else 1
 
 
+def check_weights(config: SearchConfig) -> None:
+    """Raises: InputError for what contradicts, or changes nothing without, weights of a supernet."""
+    said = config.model_fields_set
+    if config.weights != "supernet":
+        for name in ("supernet", *OF_A_SUPERNET, "retrain", "spread"):
+            if name in said:
+                raise InputError(f"--{name.replace('_', '-')}: only --weights supernet makes use of it")
+        return
+    for name in ("published", "baseline"):
+        if getattr(config, name):
+            raise InputError(f"--{name}: trained trials do not compare with inherited weights; leave one out")
+    if len(config.rungs.levels) > 1 and "epochs" in said:
+        raise InputError(
+            f"--epochs {config.epochs}: inherited weights have no rungs; --epochs MAX is what the best are trained for"
+        )
+    for name in OF_A_SUPERNET if config.supernet is not None else ():
+        if name in said:
+            raise InputError(
+                f"--supernet {config.supernet}: it is trained already; leave out --{name.replace('_', '-')}"
+            )
+
+
 def check_cluster(config: SearchConfig) -> None:
     """Raises: InputError for what is said of a Ray cluster in vain or wrongly."""
     if config.runner != "ray" and config.address is not None:
@@ -100,6 +131,24 @@ def check_cluster(config: SearchConfig) -> None:
         raise InputError(f"--callback {config.callbacks[0]}: only --runner ray has callbacks")
     if config.runtime_env is not None:
         checked_runtime_env(read_runtime_env(Path(config.runtime_env)))
+
+
+def _with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot | None:
+    """The search by inherited weights; None for one by training. Raises: NasError."""
+    if setup.config.weights != "supernet":
+        return None
+    from runners.oneshot import with_supernet
+
+    return with_supernet(setup, gpus, err)
+
+
+def trained_after(judged: OneShot, result: Result, url: str, err: Console) -> Trained:
+    """What the best by inherited weights come to when they are trained. Raises: NasError."""
+    from runners.oneshot import train_best
+    from runners.oneshot_report import Trained, trust_of
+
+    found = train_best(judged, result, url, err)
+    return Trained(judged.file, found, trust_of(found))
 
 
 def _check_beside(setup: Setup) -> None:

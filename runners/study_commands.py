@@ -158,6 +158,10 @@ def setup_of(settings: Mapping[str, Any], name: str, otherwise: str) -> Setup:
     else:
         given |= {"evaluate": settings["evaluate"], "costs": settings.get("costs")}
     setup = prepare(read_config(None, {key: value for key, value in given.items() if value is not None}))
+    if settings.get("shrinking"):
+        from nas.supernet.course import Course
+
+        setup = dataclasses.replace(setup, space=Course.from_json(settings["shrinking"]).narrowed(setup.space))
     if scale is None:
         return setup
     changed = setup.config.model_copy(update={"rung_resolution": round(scale * full_side(setup))})

@@ -1,4 +1,4 @@
-"""Which networks of a space hold all its weights together: the largest, and the largest with each option of a choice."""
+"""Which networks of a space hold all its weights together: the largest, and the largest with each option taken."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ def everything(_: Any) -> bool:
     return True
 
 
-def extreme(space: Space, *, largest: bool, fits: Fits = everything, seed: int = 0) -> Genome:
+def extreme(
+    space: Space, *, largest: bool, fits: Fits = everything, starts: Sequence[Genome] = (), seed: int = 0
+) -> Genome:
     """The genome of the largest network (or the smallest) that fits, in parameters, then in MACs.
 
-    Climbed gene by gene from some random candidates that fit, so it may be a little less than the very largest where
-    limits cut the space. Raises: SpaceError when none of those drawn fits.
+    Climbed gene by gene from `starts`, or from some random candidates, so it may be a little less than the very largest
+    where limits cut the space. Raises: SpaceError when none of those drawn fits.
     """
-    rng, found = random.Random(seed), list[Genome]()
-    for _ in range(TRIES):
+    rng, begin = random.Random(seed), [*starts]
+    for _ in range(0 if starts else TRIES):
         genome = space.sample(rng)
         if fits(space.decode(genome)):
-            found.append(_climbed(space, genome, range(len(space)), fits, 1 if largest else -1))
-        if len(found) == STARTS:
+            begin.append(genome)
+        if len(begin) == STARTS:
             break
-    if not found:
+    if not begin:
         raise SpaceError(f"none of {TRIES} candidates drawn from this space is within the limits")
+    found = [_climbed(space, genome, range(len(space)), fits, 1 if largest else -1) for genome in begin]
     return (max if largest else min)(found, key=lambda genome: _size(space.decode(genome)))
 
 

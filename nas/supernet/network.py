@@ -58,28 +58,14 @@ class Supernet(nn.Module):
 
     def extract(self, candidate: Architecture) -> Backbone:
         """The network by itself, with a copy of its part of the weights. Raises: SpaceError as `forward`."""
-        device = next(iter(self.weights.values())).device
-        with torch.random.fork_rng(devices=[]):
-            model = build(
-                candidate, in_channels=self.in_channels, num_classes=self.num_classes, resolution=self.resolution,
-                init="torch",
-            )  # fmt: skip
-        own = dict(model.named_parameters())
-        with torch.no_grad():
-            for part in parts(candidate, self.in_channels, self.num_classes):
-                for name, tensor in self._taken(part).items():
-                    own[f"{part.path}.{name}"].copy_(tensor)
-        return model.to(device).train(self.training)
+        model = extracted(
+            self.weights, candidate, in_channels=self.in_channels, num_classes=self.num_classes,
+            resolution=self.resolution,
+        )  # fmt: skip
+        return model.to(next(self.parameters()).device).train(self.training)
 
     def _taken(self, part: Part) -> Mapping[str, Tensor]:
-        taken = {}
-        for name, slot, shape in part.named():
-            shared = self.weights.get(slot.key)
-            if shared is None or any(mine > whole for mine, whole in zip(shape, shared.shape, strict=True)):
-                have = "none" if shared is None else f"some of {_text(shared.shape)}"
-                raise SpaceError(f"not a network of this supernet: {name} is {_text(shape)}, and there are {have}")
-            taken[name.removeprefix(f"{part.path}.")] = part_of(shared, shape, slot.fused)
-        return taken
+        return taken(self.weights, part)
 
     def _make(self, networks: list[Architecture]) -> None:
         """Weights of the shapes that the networks have together, with the values of new networks, the largest last."""
@@ -110,6 +96,43 @@ class Supernet(nn.Module):
                 if not self.weights[slot.key].numel():
                     self.weights[slot.key] = nn.Parameter(_spread(given, shapes[slot.key]), given.requires_grad)
                 window(self.weights[slot.key], shape, slot.fused).copy_(window(given, shape, slot.fused))
+
+
+def extracted(
+    weights: Mapping[str, Tensor] | nn.ParameterDict,
+    candidate: Architecture,
+    *,
+    in_channels: int,
+    num_classes: int,
+    resolution: int,
+) -> Backbone:
+    """A network with a copy of its part of the weights of a supernet, by slot.
+
+    Raises: SpaceError for a network that they do not hold.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = build(candidate, in_channels=in_channels, num_classes=num_classes, resolution=resolution, init="torch")
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for part in parts(candidate, in_channels, num_classes):
+            for name, tensor in taken(weights, part).items():
+                own[f"{part.path}.{name}"].copy_(tensor)
+    return model
+
+
+def taken(weights: Mapping[str, Tensor] | nn.ParameterDict, part: Part) -> Mapping[str, Tensor]:
+    """What a part of a network takes of the weights of a supernet, by the names of its parameters.
+
+    Raises: SpaceError for more than there is.
+    """
+    found = {}
+    for name, slot, shape in part.named():
+        shared = weights.get(slot.key)
+        if shared is None or any(mine > whole for mine, whole in zip(shape, shared.shape, strict=True)):
+            have = "none" if shared is None else f"some of {_text(shared.shape)}"
+            raise SpaceError(f"not a network of this supernet: {name} is {_text(shape)}, and there are {have}")
+        found[name.removeprefix(f"{part.path}.")] = part_of(shared, shape, slot.fused)
+    return found
 
 
 def _held(candidate: Any, resolution: int) -> Architecture:

@@ -1,6 +1,7 @@
 """Which weights networks share, and which part of them each takes."""
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
@@ -91,8 +92,8 @@ def test_inputs_side_by_side_are_taken_each_from_its_front():
 
 def test_a_mixer_from_outside_says_of_itself_what_is_side_by_side_and_what_counts_positions():
     class Own(nn.Module):
-        fused = {"both": (2, 1)}
-        positional = {"table": 0}
+        fused: ClassVar = {"both": (2, 1)}
+        positional: ClassVar = {"table": 0}
 
         def __init__(self):
             super().__init__()

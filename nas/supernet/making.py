@@ -1,0 +1,225 @@
+"""From a space and images to a supernet file: trained at once, or while the space shrinks. Goes on where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.architecture import Architecture
+from nas.data import ImageData
+from nas.errors import InputError
+from nas.feasible import Pricing
+from nas.jobs import Metrics
+from nas.space import Genome, Space
+from nas.supernet import files
+from nas.supernet.course import Course, Phase
+from nas.supernet.envelope import STARTS, extreme
+from nas.supernet.files import SupernetFile
+from nas.supernet.judging import accuracies, calibrated
+from nas.supernet.network import Supernet
+from nas.supernet.plan import Shrinking, TrainingPlan
+from nas.supernet.shrinking import Judged, difficulty, shrink
+from nas.supernet.training import SupernetTrainer
+from nas.team import ALONE, Team
+from nas.version import __version__
+
+COURSE = "course.json"
+
+Told = Callable[[int, Metrics], None]
+"""told(epoch, metrics) after every epoch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """What a supernet is made from, and how.
+
+    Attributes:
+        pricing: of the space, with the limits that networks are drawn within. shrinking: None trains all of it.
+        seed: of everything random.
+    """
+
+    pricing: Pricing
+    data: ImageData
+    plan: TrainingPlan
+    shrinking: Shrinking | None = None
+    seed: int = 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What two supernets must have in common for one to stand for the other, as JSON types."""
+        return {
+            "plan": self.plan.as_dict(),
+            "limits": [str(limit) for limit in self.pricing.limits],
+            "shrinking": None if self.shrinking is None else self.shrinking.as_dict(),
+            "seed": self.seed,
+        }
+
+
+def make(
+    making: Making,
+    folder: Path,
+    told: Told,
+    shrunk: Callable[[Phase, int], None] | None = None,
+    *,
+    device: str = "cpu",
+    team: Team = ALONE,
+) -> SupernetFile:
+    """The supernet in `folder`: read where it is there, else trained, from a checkpoint where that is there.
+
+    Args:
+        making: from what, and how.
+        folder: keeps the checkpoint, the course of shrinking and the file.
+        told: called after every epoch.
+        shrunk: called with every phase of shrinking that has ended, and the number of all classes.
+        device: to train on.
+        team: who trains it together; the leader writes.
+
+    Raises: InputError for a folder that holds a supernet made otherwise; SpaceError, Diverged.
+    """
+    target = folder / files.NAME
+    if target.exists():
+        found = files.read(target)
+        files.check(found, making.pricing.space, making.data)
+        _same(making, found.facts, folder)
+        return found
+    space = making.pricing.space
+    supernet = Supernet(
+        space, in_channels=making.data.channels, num_classes=len(making.data.classes),
+        resolution=making.data.resolution, seed=making.seed,
+    )  # fmt: skip
+    run = _Run(making, supernet, folder, told, device, team)
+    course = run.shrinking(shrunk) if making.shrinking is not None else None
+    trainer = run.train(space if course is None else course.narrowed(space), None, making.plan.recipe.epochs)
+    facts = {
+        **making.facts,
+        "epochs": trainer.epoch,
+        "steps": trainer.steps,
+        "passes": trainer.passes,
+        "seconds": trainer.seconds,
+        "device": device,
+        "workers": team.size,
+        "version": __version__,
+        "course": None if course is None else course.as_json(),
+    }
+    return files.write(target, trainer.averaged(), space, making.data, facts)
+
+
+def _same(making: Making, facts: Mapping[str, Any], folder: Path) -> None:
+    wanted = json.loads(json.dumps(making.facts))
+    if differ := [name for name, value in wanted.items() if facts.get(name) != value]:
+        raise InputError(
+            f"{folder} holds a supernet made with another {' and '.join(differ)}; another --study, or deleting it, "
+            f"makes room, and --supernet {folder / files.NAME} takes it as it is"
+        )
+
+
+@dataclasses.dataclass
+class _Run:
+    making: Making
+    supernet: Supernet
+    folder: Path
+    told: Told
+    device: str
+    team: Team
+
+    def train(self, space: Space, classes: Sequence[int] | None, stop: int) -> SupernetTrainer:
+        """On to `stop` epochs in all, with networks of `space` and images of some classes."""
+        pricing = Pricing(space, self.making.pricing.price_of, self.making.pricing.limits)
+        trainer = SupernetTrainer(
+            self.supernet, self.making.data, self.making.plan, self.folder, draw=_drawing(pricing),
+            ends=_ends(pricing), classes=classes, seed=self.making.seed, device=self.device, team=self.team,
+        )  # fmt: skip
+        trainer.run(self.told, stop)
+        return trainer
+
+    def shrinking(self, shrunk: Callable[[Phase, int], None] | None) -> Course:
+        """The phases, those that have ended read from the folder; trains to the end of the last."""
+        rule, data, space = self.making.shrinking, self.making.data, self.making.pricing.space
+        assert rule is not None  # noqa: S101 - asked for only then
+        order, done = self._begun()
+        if order is None:
+            trainer = self.train(space, None, rule.warm_up)
+            order = difficulty(accuracies(self._model(trainer, trainer.ends[0]), data, self.device))
+            self._keep(order, done)
+        last: list[SupernetTrainer] = []
+
+        def train(number: int, left: Space, classes: tuple[int, ...], epochs: int) -> None:
+            last[:] = [self.train(left, classes, rule.warm_up + number * epochs)]
+
+        def judge(left: Space, genomes: Sequence[Genome], classes: tuple[int, ...]) -> list[Judged]:
+            return [self._judged(last[0], left, genome, classes) for genome in genomes]
+
+        def draw(left: Space, rng: random.Random) -> Genome:
+            found = Pricing(left, self.making.pricing.price_of, self.making.pricing.limits).draw(rng)
+            return left.sample(rng) if found is None else found.genome
+
+        for phase in shrink(
+            space, order, train=train, judge=judge, shares=rule.shares, epochs=rule.epochs,
+            candidates=rule.candidates, rule=rule.rule, seed=self.making.seed, draw=draw, done=done,
+        ):  # fmt: skip
+            done.append(phase)
+            self._keep(order, done)
+            if shrunk is not None:
+                shrunk(phase, len(data.classes))
+        return self._course(done)
+
+    def _judged(self, trainer: SupernetTrainer, space: Space, genome: Genome, classes: Sequence[int]) -> Judged:
+        candidate = space.decode(genome)
+        found = accuracies(self._model(trainer, candidate), self.making.data, self.device, classes)
+        rule = self.making.shrinking
+        cost = self.making.pricing.price_of(candidate)[rule.cost] if rule is not None else 1.0
+        return Judged(genome, sum(found) / len(found), cost)
+
+    def _model(self, trainer: SupernetTrainer, candidate: Architecture) -> torch.nn.Module:
+        return calibrated(trainer.average, candidate, self.making.data, self.device)
+
+    def _begun(self) -> tuple[tuple[int, ...] | None, list[Phase]]:
+        path = self.folder / COURSE
+        if not path.exists():
+            return None, []
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            return tuple(told["order"]), list(Course.from_json(told["course"]).phases)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: not the course of a supernet that was begun ({error})") from error
+
+    def _course(self, done: Sequence[Phase]) -> Course:
+        rule = self.making.shrinking or Shrinking()
+        return Course(tuple(done), len(self.making.data.classes), rule.cost, rule.rule.cost_weight)
+
+    def _keep(self, order: Sequence[int], done: Sequence[Phase]) -> None:
+        if not self.team.leads:
+            return
+        course = self._course(done)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{COURSE}.{os.getpid()}"
+        temporary.write_text(json.dumps({"order": [*order], "course": course.as_json()}), encoding="utf-8")
+        temporary.replace(self.folder / COURSE)
+
+
+def _drawing(pricing: Pricing) -> Callable[[random.Random], Architecture]:
+    def draw(rng: random.Random) -> Architecture:
+        found = pricing.draw(rng)
+        if found is None:
+            raise InputError("no architecture found within the limits to train the supernet with")
+        network: Architecture = found.candidate
+        return network
+
+    return draw
+
+
+def _ends(pricing: Pricing) -> tuple[Architecture, Architecture]:
+    """The largest and the smallest network within the limits."""
+    rng, space = random.Random(0), pricing.space
+    drawn = [found.genome for _ in range(STARTS) if (found := pricing.draw(rng)) is not None]
+    largest, smallest = (
+        space.decode(extreme(space, largest=each, fits=pricing.within, starts=drawn)) for each in (True, False)
+    )
+    return largest, smallest

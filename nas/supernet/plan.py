@@ -1,0 +1,62 @@
+"""How a supernet is trained: a frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nas.errors import InputError
+from nas.recipe import Recipe
+from nas.supernet.shrinking import CANDIDATES, SHARES, Rule
+
+SAMPLINGS = ("sandwich", "uniform")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """The training protocol of a supernet.
+
+    Attributes:
+        recipe: epochs, learning rate, augmentation and so on, as of one network; drop path is the largest one's only.
+        sampling: "sandwich": every step trains the largest network by the labels, then the smallest and some between
+            by what the largest says of the images (Yu and Huang 2019, arXiv 1903.05134; BigNAS, arXiv 2003.11142);
+            "uniform": every step trains some networks drawn alike, by the labels (Guo et al. 2020, arXiv 1904.00420).
+        at_once: networks a step.
+    """
+
+    recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(epochs=30, schedule="cosine"))
+    sampling: str = "sandwich"
+    at_once: int = 4
+
+    def __post_init__(self) -> None:
+        if self.sampling not in SAMPLINGS:
+            raise InputError(f"unknown sampling {self.sampling!r} of a supernet; known: {', '.join(SAMPLINGS)}")
+        least = 3 if self.sampling == "sandwich" else 1
+        if self.at_once < least:
+            raise InputError(f"{self.at_once} networks a step: {self.sampling} sampling takes {least} at least")
+
+    def as_dict(self) -> dict[str, Any]:
+        """By name, as JSON types."""
+        return {"recipe": self.recipe.as_dict(), "sampling": self.sampling, "at_once": self.at_once}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shrinking:
+    """How a space shrinks while its supernet trains; see `nas.supernet.shrinking`.
+
+    Attributes:
+        warm_up: epochs on all classes, after which these are ranked. epochs: of each phase.
+        shares: of the classes, by phase. candidates: judged after each. rule: what is dropped.
+        cost: the known cost that options are charged for.
+    """
+
+    warm_up: int = 3
+    epochs: int = 5
+    shares: tuple[float, ...] = SHARES
+    candidates: int = CANDIDATES
+    rule: Rule = dataclasses.field(default_factory=Rule)
+    cost: str = "macs"
+
+    def as_dict(self) -> dict[str, Any]:
+        """By name, as JSON types."""
+        return dataclasses.asdict(self) | {"shares": list(self.shares)}

@@ -1,0 +1,144 @@
+"""`nas search --weights supernet`: a supernet is made, candidates are judged by it, and the best are trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+from nas.api import Result
+from nas.config import SearchConfig
+from nas.costs import COSTS
+from nas.errors import InputError
+from nas.measuring import LATENCY
+from nas.objectives import objectives_from
+from nas.replicates import measured_of
+from nas.supernet import files
+from nas.supernet.course import Course, Phase
+from nas.supernet.course_text import phase_line
+from nas.supernet.files import SupernetFile
+from nas.supernet.judging import JudgeInherited, leave_weights
+from nas.supernet.making import Making, make
+from nas.supernet.plan import Shrinking, TrainingPlan
+from nas.supernet.shrinking import class_schedule
+from nas.trial import Trial
+from runners.gpu_share import GpuShare
+from runners.job_setup import Setup, Training, pricing_of
+from runners.retrain import Wanted, plan_of_study, train
+from runners.retrain_report import Retrained
+from runners.supernet_progress import SupernetProgress
+
+TIMES = 3  # epochs of a supernet, unless told, for one of a trained network
+WARM_UP = 0.1  # share of the epochs before classes are ranked
+FOLDER = ".supernet"  # beside the checkpoints of the study, after its name
+
+
+@dataclasses.dataclass(frozen=True)
+class OneShot:
+    """A search whose candidates are judged by a supernet.
+
+    Attributes:
+        setup: what is carried out. asked: the configuration as it was. file: says which supernet it is.
+    """
+
+    setup: Setup
+    asked: SearchConfig
+    training: Training
+    file: SupernetFile
+
+
+def with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot:
+    """The search as it was asked for, with the supernet read, or made first. Raises: NasError."""
+    config, training = setup.config, setup.training
+    if training is None:
+        raise InputError(
+            f"--weights supernet: only the built-in training has weights to inherit, and --evaluate {config.evaluate} "
+            f"is one of your own: leave one out"
+        )
+    if config.supernet is not None:
+        file = files.read(Path(config.supernet))
+        files.check(file, setup.space, training.data)
+    else:
+        file = _made(setup, training, gpus, err)
+    said = {"weights": "inherited", "supernet": file.digest}
+    settings, space = {**setup.settings, **said, "evaluate": "validate by inherited weights"}, setup.space
+    if (told := file.facts.get("course")) is not None:
+        settings["shrinking"], space = told, Course.from_json(told).narrowed(space)
+    changed = dataclasses.replace(
+        setup,
+        space=space,
+        evaluate=JudgeInherited(training.data, file),
+        settings=settings,
+        protocol={**setup.protocol, **said},
+        config=config.model_copy(update={**config.at_once, "epochs": "1"}),
+    )
+    return OneShot(changed, config, training, file)
+
+
+def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> SupernetFile:
+    folder = Path(setup.config.checkpoints).absolute() / (setup.study + FOLDER)
+    making = making_of(setup, training)
+    with SupernetProgress(err, setup.study, making.plan.recipe.epochs) as progress:
+
+        def shrunk(phase: Phase, classes: int) -> None:
+            progress.say(phase_line(phase, classes))
+
+        return make(making, folder, progress, shrunk, device=gpus.here)
+
+
+def making_of(setup: Setup, training: Training) -> Making:
+    """What the supernet of a search is made from, and how. Raises: InputError for too few epochs."""
+    config, recipe = setup.config, training.recipe
+    epochs = config.supernet_epochs or TIMES * recipe.epochs
+    warmup = min(recipe.warmup, epochs / 5)
+    plan = TrainingPlan(
+        recipe=dataclasses.replace(recipe, epochs=epochs, held=1, schedule="cosine", warmup=warmup),
+        sampling=config.supernet_sampling,
+    )
+    shrinking = None
+    if config.shrink:
+        warm_up, phases = max(1, round(WARM_UP * epochs)), len(class_schedule(range(len(training.data.classes))))
+        if epochs < warm_up + phases:
+            raise InputError(
+                f"--supernet-epochs {epochs}: --shrink takes {warm_up + phases} at least, one for each of its phases"
+            )
+        shrinking = Shrinking(warm_up=warm_up, epochs=(epochs - warm_up) // phases)
+    return Making(pricing_of(setup), training.data, plan, shrinking, config.seed)
+
+
+def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retrained | None:
+    """The best, and some over the range of what was judged, trained from scratch in a study of their own.
+
+    The best are left their inherited weights too, for `nas export` and `nas retrain --from search`. None where nothing
+    is to be trained. Raises: NasError.
+    """
+    config = oneshot.asked
+    best, others = chosen_of(result, config)
+    for trial in best:
+        leave_weights(oneshot.file, trial.candidate, oneshot.training.data, Path(trial.budget.checkpoint))
+    if not best and not others:
+        return None
+    options = {
+        "runner": config.runner, "at_once": config.workers, "address": config.address,
+        "checkpoints": config.checkpoints, "gpus_per_trial": config.gpus_per_trial,
+    }  # fmt: skip
+    wanted = Wanted(
+        study=oneshot.setup.study, network=None, data=None, resolution=None, trial=None, top=None, seeds=1,
+        recipe="search", epochs=oneshot.training.recipe.epochs, fields={}, weights="scratch", name=None,
+        export=Path(config.export) if config.export else None, workers=1, options=options,
+        numbers=[trial.number for trial in (*best, *others)],
+    )  # fmt: skip
+    return train(wanted, plan_of_study(wanted, url), url, err)
+
+
+def chosen_of(result: Result, config: SearchConfig) -> tuple[list[Trial], list[Trial]]:
+    """The best, and others spread evenly over the order of all that were judged, down to the worst."""
+    objectives = objectives_from(config.objectives)
+    judge = measured_of(objectives, {*COSTS, LATENCY})[0]
+    order = sorted(result.ranked, key=lambda trial: judge.loss(trial.metrics))  # stable: ties stay as they were
+    front = {trial.number for trial in result.pareto} if len(objectives) > 1 else {trial.number for trial in order}
+    best = [trial for trial in order if trial.number in front][: config.retrain]
+    rest = [trial for trial in order if trial not in best]
+    count = min(config.spread, len(rest))
+    return best, [rest[round((index + 1) * (len(rest) - 1) / count)] for index in range(count)]
