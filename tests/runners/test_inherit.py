@@ -45,6 +45,8 @@ def test_every_place_that_shows_a_trial_shows_whose_weights_it_began_with(nas, s
     assert [row["parent"] for row in rows] == [trial.parent for trial in read_study("sqlite:///nas.db", "s").trials]
     assert "parent" in nas("trials", "s")[1]
     assert nas("trials", "s", "--columns", "parent,inherited")[0] == 0
+    lines = nas("trials", "s", "--csv", "-")[1].splitlines()
+    assert [line.split(",")[5] for line in lines] == ['"parent"', '""', *(str(row["parent"]) for row in rows[1:])]
     assert nas("report", "s", "--to", "s.md")[0] == 0
     text = Path("s.md").read_text()
     assert "4 of the trials began with the weights of another" in text
@@ -95,6 +97,15 @@ def test_workers_of_their_own_find_their_parents_weights(nas, workers):
     assert all(trial.metrics["inherited"] > 0 for trial in children)
 
 
+def test_where_workers_do_not_see_their_parents_weights_the_search_says_so(nas, monkeypatch):
+    monkeypatch.setattr("nas.training.begin_with", lambda model, folder: 0.0)
+
+    code, out, err = nas(*INHERIT, "--epochs", "1", "--trials", "3", "--study", "s")
+
+    assert code == 0, err
+    assert "2 began with the weights of another, 2 of them found none: is --checkpoints shared by all nodes?" in out
+
+
 def test_words_that_make_no_sense_are_one_line(nas):
     code, _, err = nas("search", "--weights", "inherit", "--space", "mine:space", "--evaluate", "mine:evaluate")
     assert code == 2
@@ -104,4 +115,4 @@ def test_words_that_make_no_sense_are_one_line(nas):
     code, _, err = nas(*SEARCH, "--weights", "heir")
     assert code == 2
     assert err.strip().count("\n") == 0
-    assert "weights: input should be 'scratch' or 'inherit'" in err
+    assert "weights: input should be 'scratch', 'inherit'" in err
