@@ -60,9 +60,10 @@ def evaluate(candidate, budget, report):
 
 
 def run(layers, tmp_path, study="s", **options):
+    usual = {"storage": f"sqlite:///{tmp_path}/nas.db", "trials": 8, "inherit": True}
     return search(
-        layers, evaluate, objectives=["accuracy:max"], costs=macs, storage=f"sqlite:///{tmp_path}/nas.db", study=study,
-        checkpoints=tmp_path / "c", runner="inline", **{"trials": 8, "inherit": True, **options},
+        layers, evaluate, objectives=["accuracy:max"], costs=macs, study=study, checkpoints=tmp_path / "c",
+        runner="inline", **{**usual, **options},
     )  # fmt: skip
 
 
@@ -175,8 +176,8 @@ def test_the_same_seed_gives_the_same_parents(layers, tmp_path):
     assert [trial.metrics for trial in first.trials] == [trial.metrics for trial in second.trials]
 
 
-def test_sql_and_optuna_name_the_parent_of_every_trial(layers, tmp_path):
-    result, url = run(layers, tmp_path), f"sqlite:///{tmp_path}/nas.db"
+def test_sql_and_optuna_name_the_parent_of_every_trial(layers, tmp_path, database):
+    result, url = run(layers, tmp_path, storage=database), database
 
     parents = [trial.parent for trial in result.trials]
     assert [row[0] for row in sql(url, "SELECT parent FROM nas_trials ORDER BY number")] == parents
