@@ -71,6 +71,19 @@ def test_lost_attempts_and_broken_limits_are_told():
     assert "macs<=1e6" not in said
 
 
+def test_whose_weights_a_trial_began_with_is_said_and_with_what_option_to_go_on():
+    said = note(user_attrs={"parent": 4})
+    told = study_note(
+        dataclasses.replace(HEADER, settings={**SETTINGS, "weights": "inherit"}), Counter(), [7], ["{}"], ""
+    )
+
+    assert "from `surrogate` · seed 7 · attempt 1 · began with the weights of trial 4 · on `node-1`" in said
+    assert "weights" not in note()
+    assert "| weights to begin with | those of the nearest trained trial |" in told
+    assert "--weights inherit" in told
+    assert "weights" not in study_note(HEADER, Counter(), [7], ["{}"], "")
+
+
 def test_a_trial_without_rows_of_ours_says_whose_it_is():
     assert "another program" in trial_note(row(attempts=()), full=1, curves=False)
 
