@@ -63,6 +63,24 @@ def _own_cache(tmp_path_factory):
         os.environ["NAS_CACHE"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_are_read_once():
+    """Whoever makes a database reads Optuna's and ours, twice each, which takes longer than most of the tests."""
+    from alembic.script import ScriptDirectory
+
+    with pytest.MonkeyPatch.context() as patch:
+        really, kept = ScriptDirectory.from_config, {}
+
+        def from_config(config):
+            where = config.get_main_option("script_location")
+            if where not in kept:
+                kept[where] = really(config)
+            return kept[where]
+
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_module_of_another_test(tmp_path_factory):
     """Many tests write a `mine.py` of their own: what one imported from its folder is gone for the next."""
