@@ -1,6 +1,7 @@
 """What the tests share: a data cache of their own, a private PostgreSQL server, and skips that fail in CI."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,29 @@ from pathlib import Path
 import pytest
 
 from nas import Space, one_of
+
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 6 << 30  # what must be free, of it and of the machine; the tests use a tenth
+
+
+def pytest_configure():
+    """Temporary folders lie in memory where that is large enough: a database syncs some 40 times to be made.
+
+    On a disk that is most of the time that these tests take. What is killed here are processes and not machines, and
+    what a process has written is as safe in memory.
+    """
+    if _roomy(MEMORY):
+        tempfile.tempdir = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def _roomy(folder):
+    try:
+        found, memory = os.statvfs(folder), Path("/proc/meminfo").read_text()
+    except OSError:
+        return False
+    (available,) = re.findall(r"^MemAvailable: *(\d+) kB$", memory, re.MULTILINE)
+    runs_programs = not found.f_flag & os.ST_NOEXEC
+    return runs_programs and min(found.f_bavail * found.f_frsize, int(available) << 10) >= MEMORY_BYTES
 
 
 @pytest.hookimpl(tryfirst=True)
