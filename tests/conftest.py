@@ -1,5 +1,6 @@
 """What the tests share: a data cache of their own, a private PostgreSQL server, and skips that fail in CI."""
 
+import functools
 import os
 import re
 import shutil
@@ -54,12 +55,24 @@ def require(condition, what):
         pytest.skip(f"this machine has no {what}")
 
 
+@functools.cache
+def _parser():
+    """Typer reads the signatures of all commands for each call, which takes longer than most calls do."""
+    import typer
+
+    from runners import cli
+
+    return typer.main.get_command(cli.app)
+
+
 def command(capsys, monkeypatch):
     """A way to run `nas` in this process: exit code, standard output, standard error."""
     from runners import cli, options
 
     for console in (options.out, options.err):
         console.width = 160  # or words of tables are broken into lines
+    parser = _parser()
+    monkeypatch.setattr("typer.main.get_command", lambda app: parser)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
