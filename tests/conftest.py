@@ -173,18 +173,52 @@ def postgres():
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request, tmp_path):
-    """An empty database of either kind."""
+    """An empty database of either kind; one with all tables for tests that are marked `tables_made`."""
+    made = request.node.get_closest_marker("tables_made")
     if request.param == "sqlite":
+        if made:
+            shutil.copyfile(request.getfixturevalue("_made_file"), tmp_path / "nas.db")
         yield f"sqlite:///{tmp_path}/nas.db"
         return
+    url = request.getfixturevalue("postgres")
+    name = f"t{os.urandom(6).hex()}"
+    template = request.getfixturevalue("_made_on_the_server") if made else "template1"
+    _tell(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _called(url, name)
+    _tell(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def _made_file(tmp_path_factory):
+    """A SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("made") / "nas.db"
+    _make(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _made_on_the_server(postgres):
+    """The same as a template on the server."""
+    _tell(postgres, "CREATE DATABASE made")
+    _make(_called(postgres, "made"))
+    return "made"
+
+
+def _make(url):
+    from nas.store.database import connect
+
+    connect(url, create=True).dispose()
+
+
+def _called(url, name):
     import sqlalchemy
 
-    url = sqlalchemy.make_url(request.getfixturevalue("postgres"))
-    name = f"t{os.urandom(6).hex()}"
-    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    return sqlalchemy.make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _tell(url, statement):
+    import sqlalchemy
+
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.dispose()
+        connection.exec_driver_sql(statement)

@@ -20,6 +20,8 @@ from nas.store.opening import open_study
 from nas.store.reading import read_study
 from nas.trial import ATTEMPTS, State
 
+pytestmark = pytest.mark.tables_made
+
 GOALS = objectives_from(["accuracy:max"])
 OPTIONS = {
     "objectives": ["accuracy:max"], "trials": 3, "study": "s", "sampler": "random", "runner": "inline", "costs": macs,

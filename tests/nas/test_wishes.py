@@ -21,6 +21,8 @@ from nas.study import Study
 from nas.trial import Source, State
 from nas.wishes import granted
 
+pytestmark = pytest.mark.tables_made
+
 WISH = {"layer0": "conv5", "layer1": "skip", "layer2": "conv5", "depth": 3}
 
 
