@@ -1,7 +1,5 @@
 """The names of every published network at full size, on the meta device: shapes without numbers."""
 
-import functools
-
 import pytest
 import torch
 from parity import oracles
@@ -64,7 +62,6 @@ TRANSFORMERS = {  # vit in memory has other names than in its files, which test_
 }
 
 
-@functools.cache
 def written(name, source):
     return pretrained.translate_back(oracles.full_size(name), zoo.entry(name).family, source)
 
