@@ -244,7 +244,6 @@ def test_a_search_in_which_nothing_succeeds_is_exit_code_1(tmp_path):
 
 
 @pytest.mark.soak_when("2-130")
-@pytest.mark.soak_when("15-143")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp_path, number, code):
     command = [
