@@ -34,6 +34,7 @@ class Findings:
         format, version: of this description. study: its name. now: who drives it, empty for nobody.
         objectives, limits: what it searches. states: trials by state. reused, adopted: that it did not train itself.
         inherited: trials that began with the weights of another.
+        supernet: whether trials were judged by the weights of a supernet, and none was trained.
         headline: the best and its rivals. front: accuracy against cost. courses: progress, of random search too.
         climb: rungs. level: epochs at which choices are judged, and judged: networks that came there.
         importance, effects: of the genes. short: rank correlations of short trainings. scores: of scores without
@@ -51,6 +52,7 @@ class Findings:
     reused: int
     adopted: int
     inherited: int
+    supernet: bool
     headline: Headline
     front: Front | None
     courses: tuple[Progress, ...]
@@ -96,6 +98,7 @@ def findings(account: Account, *, seed: int = 0) -> Findings:
         reused=sum(trial.source is Source.REUSED for trial in record.trials),
         adopted=sum(trial.source is Source.ADOPTED for trial in record.trials),
         inherited=sum(trial.parent is not None for trial in record.trials),
+        supernet=record.settings.get("weights") == "supernet",
         headline=top,
         front=front_of(account),
         courses=courses(account),

@@ -36,11 +36,11 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
     source = settings.get("source")
     if not isinstance(source, Mapping) and "space" not in settings:
         return f"nas.search(...)  # as it was made, with study={study!r} and trials=N"
-    low, high = settings.get("epochs", (1, 1))
+    low, high = epochs_of(settings)
     options = [("--study", study), ("--space", settings.get("space"))]
     if isinstance(source, Mapping):
         options += [("--data", source.get("data")), ("--resolution", source.get("resolution"))]
-    if settings.get("evaluate") not in (None, "train and validate"):
+    elif settings.get("evaluate") is not None:
         options += [("--evaluate", settings["evaluate"]), ("--costs", settings.get("costs"))]
     options += [("--objective", each) for each in settings.get("objectives", ())]
     options += [("--limit", each) for each in settings.get("limits", ())]
@@ -50,11 +50,31 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
             if isinstance(said, Mapping) and said.get(name, usual) != usual:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
-    options.append(("--weights", settings.get("weights")))
+    options += weights_of(settings)
     if origins:
         options.append(("--sampler", sampler_of(origins)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
     return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
+
+
+def epochs_of(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """What `--epochs` says: the smallest and the full budget, or what the best by a supernet are trained for."""
+    if settings.get("weights") == "supernet":
+        full = int((settings.get("recipe") or {}).get("epochs", 1))
+        return full, full
+    low, high = settings.get("epochs", (1, 1))
+    return low, high
+
+
+def weights_of(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The options about what trials begin with, or are judged by; of a supernet those that are not as usual."""
+    found: list[tuple[str, Any]] = [("--weights", settings.get("weights"))]
+    told = settings.get("supernet")
+    if isinstance(told, Mapping):
+        found.append(("--supernet-epochs", told.get("epochs")))
+        found += [("--supernet-sampling", "uniform")] if told.get("sampling") == "uniform" else []
+        found += [("--shrink --shrink-cost", told.get("shrink_cost"))] if told.get("shrink") else []
+    return found
 
 
 def sampler_of(origins: Mapping[str, int]) -> str:

@@ -74,6 +74,18 @@ def _notes(found: Findings) -> list[str]:
     ):
         if count:
             notes.append(f"{count:,} of the trials were {what}.")
+    return [*notes, *_weights(found)]
+
+
+def _weights(found: Findings) -> list[str]:
+    """What is behind the accuracies where trials were not trained from scratch."""
+    notes = []
+    if found.supernet:
+        notes.append(
+            f"Every accuracy here is by the weights that a network inherits from a supernet: good for their order, as "
+            f"far as that can be trusted, and below what networks come to when they are trained. Study "
+            f"{found.study}.retrain has that of the best."
+        )
     if found.inherited:
         notes.append(
             f"{found.inherited:,} of the trials began with the weights of another: behind their accuracy is more "

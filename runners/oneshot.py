@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -31,6 +32,7 @@ from runners.supernet_progress import SupernetProgress
 
 TIMES = 3  # epochs of a supernet, unless told, for one of a trained network
 WARM_UP = 0.1  # share of the epochs before classes are ranked
+INHERITED = "validate by inherited weights"  # what the settings of a study call it
 FOLDER = ".supernet"  # beside the checkpoints of the study, after its name
 
 
@@ -61,8 +63,8 @@ def with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot:
         files.check(file, setup.space, training.data)
     else:
         file = _made(setup, training, gpus, err)
-    said = {"weights": "inherited", "supernet": file.digest}
-    settings, space = {**setup.settings, **said, "evaluate": "validate by inherited weights"}, setup.space
+    said = {"weights": "supernet", "supernet": {"digest": file.digest, **_told(file)}}
+    settings, space = {**setup.settings, **said, "evaluate": INHERITED}, setup.space
     if (told := file.facts.get("course")) is not None:
         settings["shrinking"], space = told, Course.from_json(told).narrowed(space)
     changed = dataclasses.replace(
@@ -74,6 +76,14 @@ def with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot:
         config=config.model_copy(update={**config.at_once, "epochs": "1"}),
     )
     return OneShot(changed, config, training, file)
+
+
+def _told(file: SupernetFile) -> dict[str, Any]:
+    """How it was trained, as the options say it."""
+    plan, shrinking = file.facts["plan"], file.facts["shrinking"]
+    charged = {} if shrinking is None else {"shrink_cost": shrinking["rule"]["cost_weight"]}
+    said = {"epochs": plan["recipe"]["epochs"], "sampling": plan["sampling"], "shrink": shrinking is not None}
+    return {**said, **charged}
 
 
 def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> SupernetFile:
