@@ -43,6 +43,13 @@ class Team:
             dist.all_reduce(part)
         return part
 
+    def agrees(self, number: int, device: torch.device) -> bool:
+        """Whether all have the same number."""
+        if self.size == 1:
+            return True
+        first, second = self.total(torch.tensor([number, number**2], dtype=torch.float64, device=device)).tolist()
+        return bool(first * first == second * self.size)
+
     def align(self, module: nn.Module) -> None:
         """Give all the leader's buffers: running statistics differ, since each has seen its own parts."""
         if self.size > 1:

@@ -179,11 +179,7 @@ class Trainer:
 
     def _agree(self) -> None:
         """Raises: InputError where the members of a team have come to different epochs."""
-        if self.team.size == 1:
-            return
-        mine = torch.tensor([self.epoch, self.epoch**2], dtype=torch.float64, device=self.device)
-        first, second = self.team.total(mine).tolist()
-        if first * first != second * self.team.size:
+        if not self.team.agrees(self.epoch, self.device):
             raise InputError(
                 f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
                 f"all of them share"

@@ -82,6 +82,8 @@ class SupernetTrainer:
     def _restrict(self, classes: list[int]) -> None:
         """To the images of some classes, told apart among themselves."""
         kept = np.isin(self.data.labels("train")[self.images.rows], classes)
+        if not kept.any():
+            raise InputError(f"no image of the classes {', '.join(map(str, classes))} is among those to train on")
         self.images.rows = self.images.rows[kept]
         self.classes = torch.tensor(classes, device=self.device)
         self.place = torch.full((len(self.data.classes),), -1, device=self.device)
@@ -94,6 +96,7 @@ class SupernetTrainer:
         supernet.
         """
         self.resume()
+        self._agree()
         while self.epoch < (self.plan.recipe.epochs if stop is None else stop):
             started = time.monotonic()
             metrics = self._train_epoch()
@@ -101,7 +104,20 @@ class SupernetTrainer:
             self.seconds += time.monotonic() - started
             if self.team.leads:
                 self.save()
+            self._meet()
             report(self.epoch, {**metrics, "epoch_seconds": time.monotonic() - started})
+
+    def _meet(self) -> None:
+        """Wait for all of the team: what the leader has written is there for whoever begins from it."""
+        self.team.total(torch.zeros((), device=self.device))
+
+    def _agree(self) -> None:
+        """Raises: InputError where the members of a team have come to different epochs."""
+        if not self.team.agrees(self.epoch, self.device):
+            raise InputError(
+                f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
+                f"all of them share"
+            )
 
     def _train_epoch(self) -> Metrics:
         steps = max(1, len(self.images) // self.batch)
