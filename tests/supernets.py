@@ -4,7 +4,13 @@ from networks import stage
 
 from nas import Space, of, one_of, repeat
 from nas.architecture import Architecture, Block, Stage
+from nas.costs import cost
+from nas.feasible import Pricing
 from nas.mixers import Attention, Pooling, SeparableConv
+from nas.objectives import Limit
+from nas.recipe import Recipe
+from nas.supernet.making import Making
+from nas.supernet.plan import TrainingPlan
 
 
 def small(*mixers, norms=("layer", "batch"), widths=(8, 16, 24), depths=(1, 2, 3)):
@@ -16,3 +22,17 @@ def small(*mixers, norms=("layer", "batch"), widths=(8, 16, 24), depths=(1, 2, 3
 
 
 SMALL = small()
+
+
+PLAN = TrainingPlan(recipe=Recipe(epochs=2, subset=0.1, batch_size=36, schedule="cosine", warmup=0.5))
+
+
+def making_of(digits, *limits, space=SMALL, **fields):
+    """How a supernet of digits is made in no time."""
+    limits = [Limit.parse(each) for each in limits]
+    pricing = Pricing(space, lambda candidate: cost(candidate, num_classes=10, in_channels=1).as_dict(), limits)
+    return Making(pricing, digits, fields.pop("plan", PLAN), **fields)
+
+
+def silent(*told):
+    """Nobody looks on."""

@@ -31,6 +31,7 @@ from nas.team import ALONE, Team
 from nas.version import __version__
 
 COURSE = "course.json"
+BEGUN = "making.json"  # from what, and how, the supernet in a folder is made
 
 Told = Callable[[int, Metrics], None]
 """told(epoch, metrics) after every epoch."""
@@ -87,8 +88,10 @@ def make(
     if target.exists():
         found = files.read(target)
         files.check(found, making.pricing.space, making.data)
-        _same(making, found.facts, folder)
+        if differ := _differ(making.facts, found.facts):
+            raise InputError(f"{_made_otherwise(folder, differ)}, and --supernet {target} takes it as it is")
         return found
+    _begin(making, folder, team)
     space = making.pricing.space
     supernet = Supernet(
         space, in_channels=making.data.channels, num_classes=len(making.data.classes),
@@ -111,13 +114,43 @@ def make(
     return files.write(target, trainer.averaged(), space, making.data, facts)
 
 
-def _same(making: Making, facts: Mapping[str, Any], folder: Path) -> None:
-    wanted = json.loads(json.dumps(making.facts))
-    if differ := [name for name, value in wanted.items() if facts.get(name) != value]:
-        raise InputError(
-            f"{folder} holds a supernet made with another {' and '.join(differ)}; another --study, or deleting it, "
-            f"makes room, and --supernet {folder / files.NAME} takes it as it is"
-        )
+def _begin(making: Making, folder: Path, team: Team) -> None:
+    """Note in the folder what is made there. Raises: InputError where it is something else."""
+    path = folder / BEGUN
+    space, data = making.pricing.space, making.data
+    facts = {"space": space.digest, "data": data.digest, "resolution": data.resolution, **making.facts}
+    if path.exists():
+        try:
+            known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: does not say what was begun there ({error})") from error
+        if differ := _differ(facts, known):
+            raise InputError(_made_otherwise(folder, differ))
+    elif team.leads:
+        _write(path, facts)
+
+
+def _differ(facts: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """What is not the same, by name."""
+    return [name for name, value in json.loads(json.dumps(facts)).items() if known.get(name) != value]
+
+
+def _made_otherwise(folder: Path, differ: Sequence[str]) -> str:
+    return (
+        f"{folder} holds a supernet made with another {' and '.join(differ)}; another --study, or deleting it, makes "
+        f"room"
+    )
+
+
+def _write(path: Path, body: Mapping[str, Any]) -> None:
+    """JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(body), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass
@@ -195,13 +228,8 @@ class _Run:
         return Course(tuple(done), len(self.making.data.classes), rule.cost, rule.rule.cost_weight)
 
     def _keep(self, order: Sequence[int], done: Sequence[Phase]) -> None:
-        if not self.team.leads:
-            return
-        course = self._course(done)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{COURSE}.{os.getpid()}"
-        temporary.write_text(json.dumps({"order": [*order], "course": course.as_json()}), encoding="utf-8")
-        temporary.replace(self.folder / COURSE)
+        if self.team.leads:
+            _write(self.folder / COURSE, {"order": [*order], "course": self._course(done).as_json()})
 
 
 def _drawing(pricing: Pricing) -> Callable[[random.Random], Architecture]:
