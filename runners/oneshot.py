@@ -14,7 +14,8 @@ from nas.errors import InputError
 from nas.measuring import LATENCY
 from nas.objectives import objectives_from
 from nas.replicates import measured_of
-from nas.supernet import files
+from nas.store.reading import read_study, study_names
+from nas.supernet import INHERITED, files
 from nas.supernet.course import Course, Phase
 from nas.supernet.course_text import phase_line
 from nas.supernet.files import SupernetFile
@@ -48,20 +49,24 @@ class OneShot:
     file: SupernetFile
 
 
-def with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot:
-    """The search as it was asked for, with the supernet read, or made first. Raises: NasError."""
+def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneShot:
+    """The search as it was asked for, with the supernet read, or made first.
+
+    Raises: NasError; InputError also for a study that is there and holds trained trials, before anything is trained.
+    """
     config, training = setup.config, setup.training
     if training is None:
         raise InputError(
             f"--weights supernet: only the built-in training has weights to inherit, and --evaluate {config.evaluate} "
             f"is one of your own: leave one out"
         )
+    _check_study(setup.study, url)
     if config.supernet is not None:
         file = files.read(Path(config.supernet))
         files.check(file, setup.space, training.data)
     else:
         file = _made(setup, training, gpus, err)
-    said = {"weights": "inherited", "supernet": file.digest}
+    said = {"weights": INHERITED, "supernet": file.digest}
     settings, space = {**setup.settings, **said, "evaluate": "validate by inherited weights"}, setup.space
     if (told := file.facts.get("course")) is not None:
         settings["shrinking"], space = told, Course.from_json(told).narrowed(space)
@@ -74,6 +79,19 @@ def with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot:
         config=config.model_copy(update={**config.at_once, "epochs": "1"}),
     )
     return OneShot(changed, config, training, file)
+
+
+def _check_study(name: str, url: str) -> None:
+    """Raises: InputError where the study's trials are trained ones."""
+    try:
+        if name not in study_names(url):
+            return
+    except InputError:  # there is no database yet
+        return
+    if read_study(url, name).settings.get("weights") != INHERITED:
+        raise InputError(
+            f"study {name!r} holds trained trials, which do not compare with inherited weights; choose another --study"
+        )
 
 
 def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> SupernetFile:
@@ -141,4 +159,4 @@ def chosen_of(result: Result, config: SearchConfig) -> tuple[list[Trial], list[T
     best = [trial for trial in order if trial.number in front][: config.retrain]
     rest = [trial for trial in order if trial not in best]
     count = min(config.spread, len(rest))
-    return best, [rest[round((index + 1) * (len(rest) - 1) / count)] for index in range(count)]
+    return best, [rest[(index + 1) * len(rest) // count - 1] for index in range(count)]

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Supernet"]
 
+INHERITED = "inherited"
+"""What the settings and the protocol of a study call the weights of trials that are judged by a supernet."""
+
 
 def __getattr__(name: str) -> Any:
     """The supernet needs torch; what tells of a course of training does not."""

@@ -244,9 +244,11 @@ def _drawing(pricing: Pricing) -> Callable[[random.Random], Architecture]:
 
 
 def _ends(pricing: Pricing) -> tuple[Architecture, Architecture]:
-    """The largest and the smallest network within the limits."""
+    """The largest and the smallest network within the limits. Raises: InputError where nothing is."""
     rng, space = random.Random(0), pricing.space
     drawn = [found.genome for _ in range(STARTS) if (found := pricing.draw(rng)) is not None]
+    if not drawn:
+        pricing.require_feasible()
     largest, smallest = (
         space.decode(extreme(space, largest=each, fits=pricing.within, starts=drawn)) for each in (True, False)
     )
