@@ -60,7 +60,7 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
             f"--weights supernet: only the built-in training has weights to inherit, and --evaluate {config.evaluate} "
             f"is one of your own: leave one out"
         )
-    _check_study(setup.study, url)
+    _check_study(setup, url)
     if config.supernet is not None:
         file = files.read(Path(config.supernet))
         files.check(file, setup.space, training.data)
@@ -81,8 +81,9 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
     return OneShot(changed, config, training, file)
 
 
-def _check_study(name: str, url: str) -> None:
-    """Raises: InputError where the study's trials are trained ones."""
+def _check_study(setup: Setup, url: str) -> None:
+    """Raises: InputError where the study's trials are trained ones, or were judged by a supernet that is gone."""
+    name = setup.study
     try:
         if name not in study_names(url):
             return
@@ -92,10 +93,21 @@ def _check_study(name: str, url: str) -> None:
         raise InputError(
             f"study {name!r} holds trained trials, which do not compare with inherited weights; choose another --study"
         )
+    file = _folder(setup) / files.NAME
+    if setup.config.supernet is None and not file.exists():
+        raise InputError(
+            f"{file} is not there, and study {name!r} was judged by a supernet: --supernet FILE says where it is now, "
+            f"another --study makes a new one"
+        )
+
+
+def _folder(setup: Setup) -> Path:
+    """Where the supernet of a study is made."""
+    return Path(setup.config.checkpoints).absolute() / (setup.study + FOLDER)
 
 
 def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> SupernetFile:
-    folder = Path(setup.config.checkpoints).absolute() / (setup.study + FOLDER)
+    folder = _folder(setup)
     making = making_of(setup, training)
     with SupernetProgress(err, setup.study, making.plan.recipe.epochs) as progress:
 

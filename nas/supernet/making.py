@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from nas.team import ALONE, Team
 from nas.version import __version__
 
 COURSE = "course.json"
+LOCK = ".lock"
 BEGUN = "making.json"  # from what, and how, the supernet in a folder is made
 
 Told = Callable[[int, Metrics], None]
@@ -82,15 +85,48 @@ def make(
         device: to train on.
         team: who trains it together; the leader writes.
 
-    Raises: InputError for a folder that holds a supernet made otherwise; SpaceError, Diverged.
+    Raises: InputError for a folder that holds a supernet made otherwise, or where another process is making it;
+    SpaceError, Diverged.
     """
+    with _alone_in(folder) if team.leads else nullcontext():
+        return _there(making, folder) or _made(making, folder, told, shrunk, device, team)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Raises: InputError where another process of this machine is at work in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"another process is making the supernet in {folder}; the same command goes on when it has ended"
+            ) from error
+        yield
+
+
+def _there(making: Making, folder: Path) -> SupernetFile | None:
+    """The supernet that has been made. Raises: InputError for one that was made otherwise."""
     target = folder / files.NAME
-    if target.exists():
-        found = files.read(target)
-        files.check(found, making.pricing.space, making.data)
-        if differ := _differ(making.facts, found.facts):
-            raise InputError(f"{_made_otherwise(folder, differ)}, and --supernet {target} takes it as it is")
-        return found
+    if not target.exists():
+        return None
+    found = files.read(target)
+    files.check(found, making.pricing.space, making.data)
+    if differ := _differ(making.facts, found.facts):
+        raise InputError(f"{_made_otherwise(folder, differ)}, and --supernet {target} takes it as it is")
+    return found
+
+
+def _made(
+    making: Making,
+    folder: Path,
+    told: Told,
+    shrunk: Callable[[Phase, int], None] | None,
+    device: str,
+    team: Team,
+) -> SupernetFile:
+    """Trained, or trained on, and written."""
     _begin(making, folder, team)
     space = making.pricing.space
     supernet = Supernet(
@@ -111,7 +147,7 @@ def make(
         "version": __version__,
         "course": None if course is None else course.as_json(),
     }
-    return files.write(target, trainer.averaged(), space, making.data, facts)
+    return files.write(folder / files.NAME, trainer.averaged(), space, making.data, facts)
 
 
 def _begin(making: Making, folder: Path, team: Team) -> None:

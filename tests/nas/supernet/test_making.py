@@ -14,7 +14,7 @@ from nas.supernet.making import COURSE, make
 from nas.supernet.plan import Shrinking
 from nas.supernet.shrinking import Rule
 
-SHRINKING = Shrinking(warm_up=1, epochs=1, shares=(0.4, 1.0), candidates=12, rule=Rule(share=0.5, z=0, least=1))
+SHRINKING = Shrinking(warm_up=1, epochs=1, shares=(0.4, 1.0), candidates=9, rule=Rule(share=0.5, z=0, least=1))
 FOUR = dataclasses.replace(PLAN, recipe=dataclasses.replace(PLAN.recipe, epochs=4))
 
 
@@ -121,6 +121,20 @@ def test_what_was_begun_goes_on_to_the_weights_of_one_that_was_not_killed(digits
     assert {**file.facts, "seconds": 0} == {**whole.facts, "seconds": 0}
 
 
+def test_two_that_make_the_same_supernet_at_once_do_not_disturb_each_other(digits, tmp_path):
+    refused = []
+
+    def told(epoch, metrics):
+        with pytest.raises(InputError, match=f"another process is making the supernet in {tmp_path}; the same command"):
+            make(making_of(digits), tmp_path, silent)
+        refused.append(epoch)
+
+    file = make(making_of(digits), tmp_path, told)
+
+    assert refused == [1, 2]
+    assert make(making_of(digits), tmp_path, silent) == file
+
+
 def test_what_only_networks_over_the_limits_have_is_never_trained(digits, tmp_path):
     making = making_of(digits, "params<=700")
     assert {each.stages[0].width for each in map(SMALL.decode, SMALL) if making.pricing.within(each)} == {8}
@@ -155,7 +169,7 @@ def test_a_space_shrinks_by_phases_and_the_file_tells_its_course(shrunk, digits)
     assert json.loads((folder / COURSE).read_text())["course"] == file.facts["course"]
 
 
-@pytest.mark.parametrize("killed", [1, 2, 3])
+@pytest.mark.parametrize("killed", [1, 3])
 def test_killed_in_any_phase_it_goes_on_without_training_those_before_again(digits, tmp_path, shrunk, killed):
     begin(shrinking(digits), tmp_path, killed)
 
