@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboards.correlations import Scores, Short, scores, short_trainings
-from dashboards.course import Climb, Course, climb, courses
+from dashboards.course import Climb, climb, courses
+from dashboards.course import Course as Progress
 from dashboards.effects import Effect, effects
 from dashboards.evidence import judge_of, telling_level, values_at
 from dashboards.failures import Failure, failures
@@ -16,8 +17,10 @@ from dashboards.fronts import Front, front_of
 from dashboards.headline import Headline, headline
 from dashboards.importance import Importance, importance
 from dashboards.provenance import Provenance, provenance
+from dashboards.shrinking import course_of
 from nas.architecture import Architecture
 from nas.store.accounts import Account
+from nas.supernet.course import Course
 from nas.trial import Source, State
 
 FORMAT = "mixer-nas report"  # what a report file is known by
@@ -34,7 +37,8 @@ class Findings:
         headline: the best and its rivals. front: accuracy against cost. courses: progress, of random search too.
         climb: rungs. level: epochs at which choices are judged, and judged: networks that came there.
         importance, effects: of the genes. short: rank correlations of short trainings. scores: of scores without
-            training. failures: by reason. provenance: how to repeat it. winner: the best network itself.
+            training. shrinking: what became of the options while a supernet was trained. failures: by reason.
+        provenance: how to repeat it. winner: the best network itself.
     """
 
     format: str
@@ -49,7 +53,7 @@ class Findings:
     inherited: int
     headline: Headline
     front: Front | None
-    courses: tuple[Course, ...]
+    courses: tuple[Progress, ...]
     climb: Climb
     level: int
     judged: int
@@ -57,6 +61,7 @@ class Findings:
     effects: tuple[Effect, ...]
     short: tuple[Short, ...]
     scores: Scores | None
+    shrinking: Course | None
     failures: tuple[Failure, ...]
     provenance: Provenance
     winner: Any
@@ -101,6 +106,7 @@ def findings(account: Account, *, seed: int = 0) -> Findings:
         effects=effects(account.choices, account.taken, values, judge),
         short=short_trainings(record, judge.name, seed=seed),
         scores=scores(record, judge, seed=seed),
+        shrinking=course_of(record.settings),
         failures=failures(record.trials),
         provenance=provenance(account),
         winner=by_number[top.winner.trial].candidate if top.winner else None,

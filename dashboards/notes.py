@@ -10,6 +10,7 @@ from typing import Any
 from dashboards.markdown import block, code, plain
 from dashboards.resume import command
 from nas.store.listing import Attempt, Header, Row
+from nas.supernet.course import SETTING
 
 LINE = 64  # characters of a digest or a host that are shown
 ENDS = {"complete": "Complete", "fail": "Failed", "pruned": "Stopped", "paused": "Paused", "running": "Running"}
@@ -127,6 +128,7 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "weights to begin with": "those of the nearest trained trial" if told.get("weights") == "inherit" else "",
         "proposed by": ", ".join(f"{code(name)} {count}" for name, count in origins.most_common()),
         "seeds of the trials": _range(seeds),
+        "space shrank": "in phases, while a supernet was trained; `nas report` draws it" if told.get(SETTING) else "",
         "measured on": plain(str(told.get("measured_on", ""))),
         "driven now": _driver(header.driver),
         "made with": plain(f"mixer-nas {header.version}"),
@@ -134,7 +136,7 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
     }
     table = ["| | |", "|---|---|", *(_cells(name, value) for name, value in facts.items() if value)]
     parts = ["\n".join(table), "To go on, to a total of N trials:", block(command(header.name, told, where, origins))]
-    rest = {name: value for name, value in told.items() if isinstance(value, Mapping)}
+    rest = {name: value for name, value in told.items() if isinstance(value, Mapping) and name != SETTING}
     said = [_cells(plain(name), plain(_words(value))) for name, value in rest.items()]
     parts += ["\n".join(["| settings | a search with others is refused |", "|---|---|", *said])] if said else []
     return "\n\n".join(parts) + "\n"

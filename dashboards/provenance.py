@@ -110,6 +110,7 @@ def commands(account: Account) -> tuple[str, ...]:
     words += ["--trials", sum(trial.source is Source.TRAINED for trial in record.trials)]
     words += ["--sampler", sampler_of(Counter(trial.origin for trial in record.trials))]
     words += ["--seed", seed] if (seed := _seed(record.trials)) is not None else []
+    words += ["--weights", settings["weights"]] if settings.get("weights") else []
     plain = dataclasses.asdict(Recipe())
     recipe = settings.get("recipe") or {}
     for name in ("subset", "batch_size", "lr", "augment"):

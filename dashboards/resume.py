@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.samplers import NAMES
+from nas.supernet import INHERITED
 
 OF_AUTO = {"spread", "surrogate"}  # what the trials of sampler auto are from, besides their starts
 
@@ -36,25 +37,33 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
     source = settings.get("source")
     if not isinstance(source, Mapping) and "space" not in settings:
         return f"nas.search(...)  # as it was made, with study={study!r} and trials=N"
-    low, high = settings.get("epochs", (1, 1))
     options = [("--study", study), ("--space", settings.get("space"))]
     if isinstance(source, Mapping):
         options += [("--data", source.get("data")), ("--resolution", source.get("resolution"))]
-    if settings.get("evaluate") not in (None, "train and validate"):
+    elif settings.get("evaluate") is not None:
         options += [("--evaluate", settings["evaluate"]), ("--costs", settings.get("costs"))]
     options += [("--objective", each) for each in settings.get("objectives", ())]
     options += [("--limit", each) for each in settings.get("limits", ())]
-    options.append(("--epochs", f"{low}:{high}" if low != high else high))
+    options.append(("--epochs", _epochs(settings)))
     for said, names in ((settings.get("recipe"), RECIPE), (settings.get("rungs"), RUNGS)):
         for name, (option, usual) in names.items():
             if isinstance(said, Mapping) and said.get(name, usual) != usual:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
-    options.append(("--weights", settings.get("weights")))
+    weights = settings.get("weights")
+    options.append(("--weights", "supernet" if weights == INHERITED else weights))
     if origins:
         options.append(("--sampler", sampler_of(origins)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
     return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
+
+
+def _epochs(settings: Mapping[str, Any]) -> str:
+    """Of trials that were judged by a supernet, those of the networks that are trained after it."""
+    low, high = settings.get("epochs", (1, 1))
+    if settings.get("weights") == INHERITED:
+        low = high = (settings.get("recipe") or {}).get("epochs", high)
+    return f"{low}:{high}" if low != high else f"{high}"
 
 
 def sampler_of(origins: Mapping[str, int]) -> str:

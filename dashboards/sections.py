@@ -9,8 +9,10 @@ from typing import Any
 from dashboards import figures, gene_figures
 from dashboards.findings import Findings
 from dashboards.pages import Picture, Section, Table
+from dashboards.shrinking import shrinking_section
 from dashboards.winner import network_section
 from nas.objectives import Objective
+from nas.supernet.course import SETTING
 from nas.wording import quantity
 
 LONG = 300  # letters of a failure's reason that are shown
@@ -20,7 +22,7 @@ def sections(found: Findings) -> tuple[Section, ...]:
     """Those that have something to say."""
     parts = (
         network_section(found), _front(found), _progress(found), _rungs(found), _genes(found), _short(found),
-        _scores(found), _failures(found), _provenance(found),
+        _scores(found), shrinking_section(found.shrinking), _failures(found), _provenance(found),
     )  # fmt: skip
     return tuple(part for part in parts if part is not None)
 
@@ -187,7 +189,11 @@ def _provenance(found: Findings) -> Section:
     settings = Table(
         "settings of the study",
         ("setting", "value"),
-        tuple((name, value if isinstance(value, str) else json.dumps(value)) for name, value in told.settings.items()),
+        tuple(
+            (name, value if isinstance(value, str) else json.dumps(value))
+            for name, value in told.settings.items()
+            if name != SETTING  # which has its own section
+        ),
     )
     table = Table("where the numbers come from", ("what", "value"), tuple((what, value or "-") for what, value in rows))
     return Section("again", "To have it again", lines, tables=(table,), folded=(settings,), commands=told.commands)

@@ -68,7 +68,9 @@ class SearchConfig(BaseModel):
     supernet: str | None = None
     supernet_epochs: int | None = Field(default=None, ge=1)
     supernet_sampling: Literal["sandwich", "uniform"] = "sandwich"
+    supernet_workers: int = Field(default=1, ge=1)
     shrink: bool = False
+    shrink_cost: float = Field(default=0.02, ge=0)
     retrain: int = Field(default=3, ge=0)
     spread: int = Field(default=6, ge=0)
     checkpoints: str = "checkpoints"

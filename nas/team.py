@@ -43,11 +43,14 @@ class Team:
             dist.all_reduce(part)
         return part
 
-    def agrees(self, number: int, device: torch.device) -> bool:
-        """Whether all have the same number."""
-        if self.size == 1:
-            return True
-        first, second = self.total(torch.tensor([number, number**2], dtype=torch.float64, device=device)).tolist()
+    def wait(self, device: str) -> None:
+        """Until all of the team are here."""
+        self.total(torch.zeros(1, device=device))
+
+    def agree(self, number: int, device: torch.device) -> bool:
+        """Whether all of the team have the same whole number."""
+        mine = torch.tensor([number, number**2], dtype=torch.float64, device=device)
+        first, second = self.total(mine).tolist()
         return bool(first * first == second * self.size)
 
     def align(self, module: nn.Module) -> None:

@@ -179,7 +179,7 @@ class Trainer:
 
     def _agree(self) -> None:
         """Raises: InputError where the members of a team have come to different epochs."""
-        if not self.team.agrees(self.epoch, self.device):
+        if not self.team.agree(self.epoch, self.device):
             raise InputError(
                 f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
                 f"all of them share"

@@ -160,11 +160,21 @@ def search(
             "[default: sandwich]"
         ),
     ] = None,
+    supernet_workers: Annotated[
+        int | None,
+        typer.Option(help="With --runner ray: that share every batch of its training, through Ray Train [default: 1]"),
+    ] = None,
     shrink: Annotated[
         bool | None,
         typer.Option(
             "--shrink",
             help="Train the supernet on easy classes first, then more, dropping the weakest options of every choice (DA-NAS)",
+        ),
+    ] = None,
+    shrink_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="With --shrink: accuracy that e times the MACs must bring, or an option loses [default: 0.02]"
         ),
     ] = None,
     retrain: Annotated[
@@ -222,7 +232,8 @@ def search(
         "address": address, "seed": seed, "timeout": timeout, "trial_timeout": trial_timeout,
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights,
-        "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs, "shrink": shrink,
+        "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs,
+        "supernet_workers": supernet_workers, "shrink": shrink, "shrink_cost": shrink_cost,
         "supernet_sampling": supernet_sampling, "retrain": retrain, "spread": spread, "checkpoints": checkpoints,
         "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,

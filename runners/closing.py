@@ -162,6 +162,11 @@ def _begun(result: Result) -> int:
     return sum(trial.parent is not None for trial in result.trials)
 
 
+def _found_nothing(trial: Trial) -> bool:
+    """Whether it was to begin with another's weights, and is from scratch."""
+    return trial.parent is not None and any(told.get("inherited") == 0 for told in trial.curve.values())
+
+
 def _counts(outcome: Outcome) -> str:
     result = outcome.result
     rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items() if count)
@@ -181,6 +186,8 @@ def _counts(outcome: Outcome) -> str:
         text += f"; {reused} of them reused from other studies, not trained"
     if begun := _begun(result):
         text += f"; {begun} began with the weights of another"
+        if empty := sum(_found_nothing(trial) for trial in result.trials):
+            text += f", {empty} of them found none: is --checkpoints shared by all nodes?"
     if rejected:
         text += f"; proposed but never trained: {rejected}"
     return text + ("; nothing new is left within the limits" if result.exhausted else "")

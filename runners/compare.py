@@ -135,7 +135,8 @@ def _metrics(side: Side, shape: tuple[int, int]) -> dict[str, float]:
 def _run(trial: Trial) -> dict[str, Any]:
     budget = trial.budget
     return {
-        "state": trial.state.value, "from": trial.origin, "metrics are": trial.source.value, "attempt": trial.attempt,
+        "state": trial.state.value, "from": trial.origin, "weights of": trial.parent,
+        "metrics are": trial.source.value, "attempt": trial.attempt,
         "epochs": trial.epochs, "epochs of its budget": budget.stop, "seed": budget.seed,
         "share of the images": budget.share, "scale of the images": budget.scale,
         "seconds": None if trial.seconds is None else round(trial.seconds, 1), "host": trial.host,

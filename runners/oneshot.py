@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.api import Result
+from nas.api import Result, RunnerOptions
 from nas.config import SearchConfig
 from nas.costs import COSTS
 from nas.errors import InputError
@@ -22,7 +22,7 @@ from nas.supernet.files import SupernetFile
 from nas.supernet.judging import JudgeInherited, leave_weights
 from nas.supernet.making import Making, make
 from nas.supernet.plan import Shrinking, TrainingPlan
-from nas.supernet.shrinking import class_schedule
+from nas.supernet.shrinking import Rule, class_schedule
 from nas.trial import Trial
 from runners.gpu_share import GpuShare
 from runners.job_setup import Setup, Training, pricing_of
@@ -60,6 +60,7 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
             f"--weights supernet: only the built-in training has weights to inherit, and --evaluate {config.evaluate} "
             f"is one of your own: leave one out"
         )
+    measured_of(objectives_from(config.objectives), {*COSTS, LATENCY})  # else there is nothing to judge
     _check_study(setup, url)
     if config.supernet is not None:
         file = files.read(Path(config.supernet))
@@ -114,7 +115,13 @@ def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> Sup
         def shrunk(phase: Phase, classes: int) -> None:
             progress.say(phase_line(phase, classes))
 
-        return make(making, folder, progress, shrunk, device=gpus.here)
+        if setup.config.supernet_workers == 1:
+            return make(making, folder, progress, shrunk, device=gpus.here)
+        from runners.ray_supernet import make_together
+
+        config = setup.config
+        options = RunnerOptions(workers=config.supernet_workers, gpus_per_trial=gpus.share, address=config.address)
+        return make_together(making, folder, progress, shrunk, options)
 
 
 def making_of(setup: Setup, training: Training) -> Making:
@@ -133,7 +140,8 @@ def making_of(setup: Setup, training: Training) -> Making:
             raise InputError(
                 f"--supernet-epochs {epochs}: --shrink takes {warm_up + phases} at least, one for each of its phases"
             )
-        shrinking = Shrinking(warm_up=warm_up, epochs=(epochs - warm_up) // phases)
+        rule = Rule(cost_weight=config.shrink_cost)
+        shrinking = Shrinking(warm_up=warm_up, epochs=(epochs - warm_up) // phases, rule=rule)
     return Making(pricing_of(setup), training.data, plan, shrinking, config.seed)
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import queue
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Shared:
     each: Resources
     halt: threading.Event
 
-    def __call__(self, candidate: Mapping[str, Any], budget: Budget, report: Report) -> Metrics:
+    def __call__(self, candidate: Any, budget: Budget, report: Report) -> Metrics:
         """As `evaluate`, with the number of `workers` among the metrics. Raises: NasError when one of them failed."""
         said: Any = Queue(actor_options={"num_cpus": 0})
         told: dict[str, Any] = {}
@@ -187,7 +187,7 @@ def train_together(setup: Setup, url: str, gpus: GpuShare, err: Console, start: 
     luggage, checkpoints = pack(setup.evaluate), Path(config.checkpoints).absolute()
     quiet = environment({**ENVIRONMENT, **SILENT})
     with quiet, noise(), workplace(options, luggage, checkpoints), Watcher(err, setup.study) as watcher:
-        workers, each = _room(options)
+        workers, each = room(options)
 
         def watch(study: Study) -> None:
             watcher(study)
@@ -199,7 +199,7 @@ def train_together(setup: Setup, url: str, gpus: GpuShare, err: Console, start: 
     return Result.of(study, setup.study)
 
 
-def _room(options: RunnerOptions) -> tuple[int, Resources]:
+def room(options: RunnerOptions) -> tuple[int, Resources]:
     """The workers and what each takes. Raises: InputError when the cluster has no room for all at a time."""
     workers, each = demand(options, options.workers or 1)
     if (most := fitting(alive(), each)) < workers:

@@ -44,7 +44,13 @@ if TYPE_CHECKING:
     from runners.oneshot_report import Trained
 
 
-OF_A_SUPERNET = ("supernet_epochs", "supernet_sampling", "shrink")  # options of its training
+OF_A_SUPERNET = (
+    "supernet_epochs",
+    "supernet_sampling",
+    "supernet_workers",
+    "shrink",
+    "shrink_cost",
+)  # options of its training
 
 
 def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Console, err: Console) -> int:
@@ -101,24 +107,26 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
 
 def check_weights(config: SearchConfig) -> None:
     """Raises: InputError for what contradicts, or changes nothing without, weights of a supernet."""
-    said = config.model_fields_set
-    if config.weights != "supernet":
-        for name in ("supernet", *OF_A_SUPERNET, "retrain", "spread"):
-            if name in said:
-                raise InputError(f"--{name.replace('_', '-')}: only --weights supernet makes use of it")
-        return
-    for name in ("published", "baseline"):
-        if getattr(config, name):
-            raise InputError(f"--{name}: trained trials do not compare with inherited weights; leave one out")
-    if len(config.rungs.levels) > 1 and "epochs" in said:
+    oneshot, said = config.weights == "supernet", config.model_fields_set
+    if not oneshot and (vain := [name for name in ("supernet", *OF_A_SUPERNET, "retrain", "spread") if name in said]):
+        raise InputError(f"--{_option(vain[0])}: only --weights supernet makes use of it")
+    if oneshot and (config.published or config.baseline):
+        beside = "published" if config.published else "baseline"
+        raise InputError(f"--{beside}: trained trials do not compare with inherited weights; leave one out")
+    if oneshot and len(config.rungs.levels) > 1 and "epochs" in said:
         raise InputError(
             f"--epochs {config.epochs}: inherited weights have no rungs; --epochs MAX is what the best are trained for"
         )
-    for name in OF_A_SUPERNET if config.supernet is not None else ():
-        if name in said:
-            raise InputError(
-                f"--supernet {config.supernet}: it is trained already; leave out --{name.replace('_', '-')}"
-            )
+    if config.supernet is not None and (vain := [name for name in OF_A_SUPERNET if name in said]):
+        raise InputError(f"--supernet {config.supernet}: it is trained already; leave out --{_option(vain[0])}")
+    if "shrink_cost" in said and not config.shrink:
+        raise InputError(f"--shrink-cost {config.shrink_cost:g}: only --shrink charges for costs")
+    if config.supernet_workers > 1 and config.runner != "ray":
+        raise InputError(f"--supernet-workers {config.supernet_workers}: only --runner ray shares a training")
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def check_cluster(config: SearchConfig) -> None:

@@ -26,7 +26,8 @@ def write_csv(trials: Sequence[Trial], names: Sequence[str], known: Columns, whe
 
     Raises: InputError when the file cannot be written.
     """
-    header = list(names) or list(dict.fromkeys([*USUAL[:5], *known.metrics, *USUAL[5:]]))
+    parents = ["parent"] if any(trial.parent is not None for trial in trials) else []
+    header = list(names) or list(dict.fromkeys([*USUAL[:5], *parents, *known.metrics, *USUAL[5:]]))
     text = io.StringIO()
     rows = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     rows.writerow([_safe(name) for name in header])

@@ -56,17 +56,20 @@ def _stage(stage: StagePlan, index: int, keys: int) -> Make:
     return of(Stage, embedding=one_of(**embeddings), width=one_of(*stage.widths), blocks=repeat(block, depth))
 
 
-def cvt13_nas(resolution: int) -> Space:
-    """The 4^13 networks of CvT-13-NAS: stride 1 or 2 of keys and values and MLP ratio 2 or 4, block by block."""
+def cvt13_nas(resolution: int, head_width: int = 64) -> Space:
+    """The 4^13 networks of CvT-13-NAS: stride 1 or 2 of keys and values and MLP ratio 2 or 4, block by block.
+
+    The stages are 1, 3 and 6 heads wide; narrower heads than the published ones make the same space for small images.
+    """
     block = of(
         Block,
-        mixer=of(ConvAttention, head_width=64, kv_stride=one_of(1, 2)),
+        mixer=of(ConvAttention, head_width=head_width, kv_stride=one_of(1, 2)),
         mlp_ratio=one_of(2.0, 4.0),
         activation="quick_gelu",
     )
     stages = tuple(
         of(Stage, embedding=overlapping(stride, norm="layer"), width=width, blocks=(block,) * depth)
-        for width, depth, stride in zip((64, 192, 384), (1, 2, 10), (4, 2, 2), strict=True)
+        for width, depth, stride in zip([heads * head_width for heads in (1, 3, 6)], (1, 2, 10), (4, 2, 2), strict=True)
     )
     zoo.get("cvt-13").at(resolution)  # where the network with the largest strides fits, all do
     return Space(of(Architecture, resolution=resolution, stages=stages, head=Head(pool="class_token")), legal=True)

@@ -1,6 +1,8 @@
 """What the tests share: a data cache of their own, a private PostgreSQL server, and skips that fail in CI."""
 
+import functools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +13,29 @@ from pathlib import Path
 import pytest
 
 from nas import Space, one_of
+
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 6 << 30  # what must be free, of it and of the machine; the tests use a tenth
+
+
+def pytest_configure():
+    """Temporary folders lie in memory where that is large enough: a database syncs some 40 times to be made.
+
+    On a disk that is most of the time that these tests take. What is killed here are processes and not machines, and
+    what a process has written is as safe in memory.
+    """
+    if _roomy(MEMORY):
+        tempfile.tempdir = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def _roomy(folder):
+    try:
+        found, memory = os.statvfs(folder), Path("/proc/meminfo").read_text()
+    except OSError:
+        return False
+    (available,) = re.findall(r"^MemAvailable: *(\d+) kB$", memory, re.MULTILINE)
+    runs_programs = not found.f_flag & os.ST_NOEXEC
+    return runs_programs and min(found.f_bavail * found.f_frsize, int(available) << 10) >= MEMORY_BYTES
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,12 +55,24 @@ def require(condition, what):
         pytest.skip(f"this machine has no {what}")
 
 
+@functools.cache
+def _parser():
+    """Typer reads the signatures of all commands for each call, which takes longer than most calls do."""
+    import typer
+
+    from runners import cli
+
+    return typer.main.get_command(cli.app)
+
+
 def command(capsys, monkeypatch):
     """A way to run `nas` in this process: exit code, standard output, standard error."""
     from runners import cli, options
 
     for console in (options.out, options.err):
         console.width = 160  # or words of tables are broken into lines
+    parser = _parser()
+    monkeypatch.setattr("typer.main.get_command", lambda app: parser)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
@@ -61,6 +98,24 @@ def _own_cache(tmp_path_factory):
         del os.environ["NAS_CACHE"]
     else:
         os.environ["NAS_CACHE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_are_read_once():
+    """Whoever makes a database reads Optuna's and ours, twice each, which takes longer than most of the tests."""
+    from alembic.script import ScriptDirectory
+
+    with pytest.MonkeyPatch.context() as patch:
+        really, kept = ScriptDirectory.from_config, {}
+
+        def from_config(config):
+            where = config.get_main_option("script_location")
+            if where not in kept:
+                kept[where] = really(config)
+            return kept[where]
+
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -118,18 +173,52 @@ def postgres():
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request, tmp_path):
-    """An empty database of either kind."""
+    """An empty database of either kind; one with all tables for tests that are marked `tables_made`."""
+    made = request.node.get_closest_marker("tables_made")
     if request.param == "sqlite":
+        if made:
+            shutil.copyfile(request.getfixturevalue("_made_file"), tmp_path / "nas.db")
         yield f"sqlite:///{tmp_path}/nas.db"
         return
+    url = request.getfixturevalue("postgres")
+    name = f"t{os.urandom(6).hex()}"
+    template = request.getfixturevalue("_made_on_the_server") if made else "template1"
+    _tell(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _called(url, name)
+    _tell(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def _made_file(tmp_path_factory):
+    """A SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("made") / "nas.db"
+    _make(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _made_on_the_server(postgres):
+    """The same as a template on the server."""
+    _tell(postgres, "CREATE DATABASE made")
+    _make(_called(postgres, "made"))
+    return "made"
+
+
+def _make(url):
+    from nas.store.database import connect
+
+    connect(url, create=True).dispose()
+
+
+def _called(url, name):
     import sqlalchemy
 
-    url = sqlalchemy.make_url(request.getfixturevalue("postgres"))
-    name = f"t{os.urandom(6).hex()}"
-    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    return sqlalchemy.make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _tell(url, statement):
+    import sqlalchemy
+
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.dispose()
+        connection.exec_driver_sql(statement)

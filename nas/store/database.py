@@ -131,7 +131,7 @@ def _make_optunas(url: str) -> None:
     """Optuna makes its tables one by one and stumbles over another process that does the same: then it tries again."""
     for tries_left in reversed(range(MAKE_TRIES)):
         try:
-            optuna_storage(url).engine.dispose()
+            optuna_storage(url, make=True).engine.dispose()
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, AssertionError):
             if not tries_left:
                 raise
@@ -140,10 +140,15 @@ def _make_optunas(url: str) -> None:
             return
 
 
-def optuna_storage(url: str) -> RDBStorage:
-    """Optuna's own storage on the database; makes and checks Optuna's schema."""
+def optuna_storage(url: str, *, make: bool = False) -> RDBStorage:
+    """Optuna's own storage on the database, whose schema `connect` has checked; makes Optuna's tables if `make`."""
     with quiet():
-        return RDBStorage(url, engine_kwargs={"connect_args": _connect_args(_parsed(url))})
+        return RDBStorage(
+            url,
+            engine_kwargs={"connect_args": _connect_args(_parsed(url))},
+            skip_compatibility_check=True,  # which reads all of Optuna's migrations, longer than all the rest takes
+            skip_table_creation=not make,
+        )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ refuse the database.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ OPTUNA = "v3.2.0.a"  # revision of Optuna's tables that nas.store.optuna_rows wr
 LOCK = 0x6E6173  # of PostgreSQL, held while tables are made
 
 
+@functools.cache
 def known() -> list[str]:
     """Our schemas by number, oldest first."""
     return [script.revision for script in _scripts().walk_revisions()][::-1]

@@ -12,6 +12,7 @@ from nas.narrow import narrowed
 from nas.space import Space
 from nas.template import Scalar
 
+SETTING = "shrinking"  # of a study, where its course is kept
 REASONS = {
     "": "",
     "few": "judged too rarely to be dropped",
@@ -26,8 +27,8 @@ class OptionScore:
 
     Attributes:
         gene, label: which option.
-        score: accuracy less the cost term; None for an option that was never judged. error: its standard error; None
-            where too few were judged to tell.
+        score: accuracy less the cost term, with the best settings that the option has; None for an option that was
+            never judged. error: its standard error; None where too few were judged to tell.
         accuracy: mean of its candidates. cost: geometric mean of its candidates, in the unit they were judged in. Both
             are adjusted for the company that its candidates happened to have.
         judged: how many candidates use it. kept: whether it lives on.
@@ -104,7 +105,7 @@ class Course:
     @classmethod
     def from_json(cls, body: Any) -> Course:
         """The inverse of `as_json`. Raises: InputError saying what is wrong with the body, and where."""
-        where = "shrinking"
+        where = SETTING
         rows = _items(_get(body, "phases", where), f"{where}.phases")
         phases = tuple(_phase(row, f"{where}.phases[{index}]") for index, row in enumerate(rows))
         for index, phase in enumerate(phases):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -89,7 +90,7 @@ def make(
     SpaceError, Diverged.
     """
     with _alone_in(folder) if team.leads else nullcontext():
-        return _there(making, folder) or _made(making, folder, told, shrunk, device, team)
+        return made(making, folder) or _trained(making, folder, told, shrunk, device, team)
 
 
 @contextmanager
@@ -100,14 +101,17 @@ def _alone_in(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                yield  # a file system without locks
+                return
             raise InputError(
                 f"another process is making the supernet in {folder}; the same command goes on when it has ended"
             ) from error
         yield
 
 
-def _there(making: Making, folder: Path) -> SupernetFile | None:
-    """The supernet that has been made. Raises: InputError for one that was made otherwise."""
+def made(making: Making, folder: Path) -> SupernetFile | None:
+    """The supernet in `folder`; None where there is none yet. Raises: InputError for one that was made otherwise."""
     target = folder / files.NAME
     if not target.exists():
         return None
@@ -118,7 +122,7 @@ def _there(making: Making, folder: Path) -> SupernetFile | None:
     return found
 
 
-def _made(
+def _trained(
     making: Making,
     folder: Path,
     told: Told,
@@ -126,7 +130,7 @@ def _made(
     device: str,
     team: Team,
 ) -> SupernetFile:
-    """Trained, or trained on, and written."""
+    """The supernet, trained on from what is in the folder, and written."""
     _begin(making, folder, team)
     space = making.pricing.space
     supernet = Supernet(
@@ -147,7 +151,10 @@ def _made(
         "version": __version__,
         "course": None if course is None else course.as_json(),
     }
-    return files.write(folder / files.NAME, trainer.averaged(), space, making.data, facts)
+    if team.leads:
+        files.write(folder / files.NAME, trainer.averaged(), space, making.data, facts)
+    team.wait(device)
+    return files.read(folder / files.NAME)
 
 
 def _begin(making: Making, folder: Path, team: Team) -> None:

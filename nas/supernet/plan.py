@@ -10,6 +10,7 @@ from nas.errors import InputError
 from nas.recipe import Recipe
 from nas.supernet.shrinking import CANDIDATES, SHARES, Rule
 
+COST_WEIGHT = 0.02  # of accuracy that a cost e times as high must bring, unless told
 SAMPLINGS = ("sandwich", "uniform")
 
 
@@ -55,7 +56,7 @@ class Shrinking:
     epochs: int = 5
     shares: tuple[float, ...] = SHARES
     candidates: int = CANDIDATES
-    rule: Rule = dataclasses.field(default_factory=Rule)
+    rule: Rule = dataclasses.field(default_factory=lambda: Rule(cost_weight=COST_WEIGHT))
     cost: str = "macs"
 
     def __post_init__(self) -> None:

@@ -7,6 +7,9 @@ Kennard, Technometrics 12, 1970), whose penalty is chosen by generalised cross-v
 Technometrics 21, 1979), says what each option of each gene brings, and every candidate is brought to average company
 before the mean is taken. It needs no more candidates than options; with few of them the penalty grows and the means
 are nearly the plain ones. Least squares alone could not tell a gene's options from those under them.
+
+An option with genes of its own, such as a mixer with its kernel, is worth what it is worth with the best of their
+options: by its mean a mixer that is good with one kernel and bad with three would die of the three.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from nas.template import Scalar
 Array = NDArray[np.float64]
 Users = NDArray[np.bool_]
 CAUTION = 1.4  # by which a fitted parameter counts: plain cross-validation fits noise now and then (Kim and Gu, 2004)
+ENOUGH = 5  # judged candidates of a setting, to be believed the best
 PENALTIES = np.logspace(-3, 4, 29)  # of the ridge, in units of the mean square of a column
 
 
@@ -51,7 +55,8 @@ def scored(space: Space, judged: Sequence[Judged], cost_weight: float = 0.0) -> 
 
     score = accuracy - cost_weight * ln(cost / cost of all that use the gene): means over the candidates that use the
     option, in average company. The logarithm makes a cost that is e times as high worth cost_weight of accuracy
-    whatever its unit. An option's own genes below it are part of it; a gene is compared among its users only.
+    whatever its unit. A gene is compared among its users only. For each gene that hangs on the option, what the best of
+    its options is above their mean is added; accuracy and cost stay means.
 
     Args:
         space: of the genomes.
@@ -71,7 +76,7 @@ def scored(space: Space, judged: Sequence[Judged], cost_weight: float = 0.0) -> 
     accuracy = np.array([each.accuracy for each in judged], dtype=np.float64)
     cost = np.log(np.array([each.cost for each in judged], dtype=np.float64))
     fits = (_ridge(users, accuracy), _ridge(users, cost))
-    found: list[OptionScore] = []
+    found: list[list[OptionScore]] = []
     for index, gene in enumerate(space.genes):
         own = np.array([owner == index or _below(space, owner, index) for owner, _ in columns])
         mine: Users = users[:, [column for column, (owner, _) in enumerate(columns) if owner == index]] > 0
@@ -80,8 +85,9 @@ def scored(space: Space, judged: Sequence[Judged], cost_weight: float = 0.0) -> 
             _alone(values, users[:, ~own] @ fit.effects[~own], using)
             for values, fit in zip((accuracy, cost), fits, strict=True)
         ]
-        found += _options(gene.path, gene.options, mine, rests, cost_weight, fits[0].inflation)
-    return tuple(found)
+        found.append(_options(gene.path, gene.options, mine, rests, cost_weight, fits[0].inflation))
+    _count_best_settings(space, found)
+    return tuple(each for options in found for each in options)
 
 
 def _columns(space: Space, genomes: Sequence[Genome]) -> tuple[list[tuple[int, int]], Array]:
@@ -148,6 +154,22 @@ def _options(
         )
         for label, each, count in zip(labels, mine.T, counts, strict=True)
     ]
+
+
+def _count_best_settings(space: Space, found: list[list[OptionScore]]) -> None:
+    """Add to every option what the best settings of the genes that hang on it bring, from the leaves up."""
+    for index in reversed(range(len(space.genes))):
+        gene = space.genes[index]
+        known = [(each.score, each) for each in found[index] if each.score is not None and each.judged >= ENOUGH]
+        if gene.parent is None or gene.when is None or not known:
+            continue
+        mean = sum(score * each.judged for score, each in known) / sum(each.judged for _, each in known)
+        top, best = max(known, key=lambda pair: pair[0])
+        above = found[gene.parent][gene.when]
+        if above.score is None:
+            continue
+        error = None if above.error is None or best.error is None else math.hypot(above.error, best.error)
+        found[gene.parent][gene.when] = dataclasses.replace(above, score=above.score + top - mean, error=error)
 
 
 def _below(space: Space, gene: int, above: int) -> bool:

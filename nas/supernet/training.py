@@ -96,7 +96,11 @@ class SupernetTrainer:
         supernet.
         """
         self.resume()
-        self._agree()
+        if not self.team.agree(self.epoch, self.device):
+            raise InputError(
+                f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
+                f"all of them share"
+            )
         while self.epoch < (self.plan.recipe.epochs if stop is None else stop):
             started = time.monotonic()
             metrics = self._train_epoch()
@@ -104,20 +108,8 @@ class SupernetTrainer:
             self.seconds += time.monotonic() - started
             if self.team.leads:
                 self.save()
-            self._meet()
+            self.team.wait(str(self.device))  # whoever begins from the checkpoint finds it
             report(self.epoch, {**metrics, "epoch_seconds": time.monotonic() - started})
-
-    def _meet(self) -> None:
-        """Wait for all of the team: what the leader has written is there for whoever begins from it."""
-        self.team.total(torch.zeros((), device=self.device))
-
-    def _agree(self) -> None:
-        """Raises: InputError where the members of a team have come to different epochs."""
-        if not self.team.agrees(self.epoch, self.device):
-            raise InputError(
-                f"the workers do not see the same checkpoint in {self.folder}; --checkpoints names a directory that "
-                f"all of them share"
-            )
 
     def _train_epoch(self) -> Metrics:
         steps = max(1, len(self.images) // self.batch)

@@ -89,6 +89,15 @@ def test_an_evaluation_that_raises_fails_its_trial_with_the_reason_and_the_searc
     assert all(trial.state is State.COMPLETE for trial in result.trials if trial.candidate["layer0"] != "conv5")
 
 
+def test_a_trial_finds_the_directory_of_the_one_that_it_begins_with(layers, runner, tmp_path):
+    result = run(layers, runner, tmp_path, evaluations.begins_with_another, inherit=True)
+
+    children = [trial for trial in result.trials if trial.parent is not None]
+    assert len(children) >= 6, "two run at once at the beginning, and have nobody before them"
+    for trial in result.trials:
+        assert trial.metrics["parent"] == (-1.0 if trial.parent is None else trial.parent)
+
+
 @pytest.mark.soak_when("ray-returns_nan", "ray-returns_text")
 @pytest.mark.parametrize(
     ("evaluate", "reason"),

@@ -71,6 +71,19 @@ def test_lost_attempts_and_broken_limits_are_told():
     assert "macs<=1e6" not in said
 
 
+def test_whose_weights_a_trial_began_with_is_said_and_with_what_option_to_go_on():
+    said = note(user_attrs={"parent": 4})
+    told = study_note(
+        dataclasses.replace(HEADER, settings={**SETTINGS, "weights": "inherit"}), Counter(), [7], ["{}"], ""
+    )
+
+    assert "from `surrogate` · seed 7 · attempt 1 · began with the weights of trial 4 · on `node-1`" in said
+    assert "weights" not in note()
+    assert "| weights to begin with | those of the nearest trained trial |" in told
+    assert "--weights inherit" in told
+    assert "weights" not in study_note(HEADER, Counter(), [7], ["{}"], "")
+
+
 def test_a_trial_without_rows_of_ours_says_whose_it_is():
     assert "another program" in trial_note(row(attempts=()), full=1, curves=False)
 
@@ -117,6 +130,16 @@ def test_the_note_of_a_study_says_what_and_how_to_go_on():
     for words in ("| space | `metaformer` |", "| seeds of the trials | 0, 1, 2 |", "`surrogate` 5, `start` 2", "by nobody",
                   "1 to 9 epochs on rungs, one in 3 goes on", "mixer-nas 0.1.0", "torch 2.13", "lr 0.01"):  # fmt: skip
         assert words in said, words
+
+
+def test_of_a_space_that_shrank_the_note_says_where_it_is_drawn_and_does_not_print_it():
+    header = dataclasses.replace(HEADER, settings={**SETTINGS, "shrinking": {"phases": [], "classes": 10}})
+
+    said = study_note(header, Counter(), [], [], "")
+
+    assert "| space shrank | in phases, while a supernet was trained; `nas report` draws it |" in said
+    assert "phases []" not in said
+    assert "space shrank" not in study_note(HEADER, Counter(), [], [], "")
 
 
 def test_the_command_takes_every_setting_that_is_not_as_usual():

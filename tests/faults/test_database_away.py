@@ -19,7 +19,7 @@ from faults.server import Server
 from nas.errors import StoreError
 from nas.store.database import connect
 
-AWAY_S = float(os.environ.get("NAS_FAULT_AWAY_S", "8"))  # 60 to see an outage of a minute
+AWAY_S = float(os.environ.get("NAS_FAULT_AWAY_S", "5"))  # 60 to see an outage of a minute
 LOCKED_S = 10.0
 
 

@@ -8,7 +8,7 @@ import sys
 import evaluations
 import pytest
 import torch
-from conftest import require
+from conftest import command, require
 
 from nas import checkpoint
 from nas.jobs import Budget, Failed, Job
@@ -33,8 +33,8 @@ def small_disk(tmp_path):
 def searched(tmp_path_factory, _own_cache):
     """A directory with a study of one trained network."""
     folder = tmp_path_factory.mktemp("searched")
-    command = [*NAS, "search", "--limit", "params<=2e4", "--trials", "1", "--epochs", "1", "--workers", "1"]
-    subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=120)
+    search = [*NAS, "search", "--limit", "params<=2e4", "--trials", "1", "--epochs", "1", "--runner", "inline"]
+    subprocess.run(search, cwd=folder, capture_output=True, check=True, timeout=120)
     return folder
 
 
@@ -103,22 +103,24 @@ def test_other_failures_are_not_worth_another_attempt(tmp_path):
     ],
 )
 def test_an_export_onto_a_full_disk_is_one_line_and_leaves_the_old_export_and_nothing_half_written(
-    searched, small_disk, form, full_at
+    searched, small_disk, form, full_at, capsys, monkeypatch
 ):
-    command = [*NAS, "export", "metaformer-digits", "--to", str(small_disk / "model"), "--force", "--format", form]
-    subprocess.run(command, cwd=searched, capture_output=True, check=True, timeout=120)
+    nas = command(capsys, monkeypatch)
+    monkeypatch.chdir(searched)
+    arguments = ["export", "metaformer-digits", "--to", small_disk / "model", "--force", "--format", form]
+    assert nas(*arguments)[0] == 0
     before = {path.name: path.read_bytes() for path in (small_disk / "model").iterdir()}
     left = os.statvfs(small_disk)
     pages = sum(-(-len(content) // left.f_frsize) for name, content in before.items() if name != full_at)
     free = 0 if full_at == "export.json" else (pages + 2) * left.f_frsize
     (small_disk / "filler").write_bytes(bytes(left.f_bavail * left.f_frsize - free))
 
-    done = subprocess.run(command, cwd=searched, capture_output=True, text=True, check=False, timeout=120)
+    code, out, err = nas(*arguments)
 
-    assert done.returncode == 2, done.stdout
-    assert done.stderr.startswith(f"nas: cannot write {small_disk / 'model'}: ")
-    assert "No space left on device" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert code == 2, out
+    assert err.startswith(f"nas: cannot write {small_disk / 'model'}: ")
+    assert "No space left on device" in err
+    assert err.count("\n") == 1
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "model"]
     assert {path.name: path.read_bytes() for path in (small_disk / "model").iterdir()} == before
     assert json.loads(before["export.json"])["study"] == "metaformer-digits"

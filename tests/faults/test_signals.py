@@ -42,12 +42,13 @@ def driver(tmp_path):
     """Starts `nas search` with busy workers; returns the process and the mark of all that belongs to it."""
     started = []
 
-    def start(evaluate="sleeps_long", runner="local", ignore=(), terminal=None):
+    def start(evaluate="sleeps_long", runner="local", ignore=(), terminal=None, sampler="random"):
         mark = f"{os.getpid()}-{len(started)}-{time.monotonic_ns()}"
         paths = [*sys.path, str(Path(evaluations.__file__).parent)]
         environment = {**os.environ, "NAS_TEST_MARK": mark, "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-m", "nas", "search", "--space", "evaluations:space", "--trials", "9"]
         command += ["--evaluate", f"evaluations:{evaluate}", "--workers", "2", "--runner", runner, "--study", "s"]
+        command += ["--sampler", sampler]
 
         def prepare():
             if terminal is not None:
@@ -74,6 +75,7 @@ def driver(tmp_path):
                 os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.soak_when("15-143-sleeps", "2-130-sleeps", "1-129-spins")
 @pytest.mark.parametrize("evaluate", ["sleeps_long", "spins_long"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_search_in_time_with_its_code_and_nobody_left(driver, number, code, evaluate):
@@ -90,6 +92,7 @@ def test_a_signal_ends_a_search_in_time_with_its_code_and_nobody_left(driver, nu
     assert b"Traceback" not in told
 
 
+@pytest.mark.soak_when("0.2")
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.2])
 def test_ctrl_c_twice_is_as_good_as_once(driver, pause):
     running, mark = driver("spins_long")
@@ -122,7 +125,7 @@ def test_a_search_on_ray_ends_in_time_too(driver, number):
 
 def test_a_search_whose_terminal_is_closed_ends_in_time_and_nobody_is_left(driver):
     ours, theirs = pty.openpty()
-    running, mark = driver("spins_long", terminal=theirs)
+    running, mark = driver("spins_long", terminal=theirs, sampler="auto")
     os.close(theirs)
 
     os.close(ours)

@@ -90,6 +90,7 @@ def test_a_driver_that_was_paused_past_its_lease_ends_and_leaves_everything_to_t
     assert done | set(second.evaluated()) == set(range(6))
 
 
+@pytest.mark.soak_when("postgres")
 def test_a_driver_that_is_paused_for_less_than_its_lease_is_not_replaced_and_goes_on(database, tmp_path):
     search = Search(database, tmp_path, trials=6, runner="local", workers=2, seconds=0.4, lease_s=20, beat_s=BEAT_S)
     first = started(search)
@@ -177,6 +178,7 @@ def test_a_result_of_an_attempt_that_was_given_up_is_ignored(by_hand):
 # -- clocks -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.soak_when("postgres-ten", "postgres-an hour back", "sqlite-an hour on")
 @pytest.mark.parametrize("jump_s", [3600, -3600, 600], ids=["an hour on", "an hour back", "ten minutes apart"])
 def test_a_wall_clock_that_jumps_neither_ends_a_lease_nor_keeps_one_alive(database, jump_s, tmp_path, monkeypatch):
     """`faketime` is not on every machine: here the clock of this process jumps, while another one drives."""

@@ -18,6 +18,8 @@ from nas.errors import InputError, StoreError
 from nas.store import lease
 from nas.store.doctor import examine, repair
 
+pytestmark = pytest.mark.tables_made
+
 RUNNING = 4  # the trial that the driver left behind
 
 
@@ -246,6 +248,7 @@ def test_a_broken_promise_is_found_with_its_trial_and_nothing_is_changed_by_look
     assert (contents(studied), files(tmp_path)) == before
 
 
+@pytest.mark.soak_when("postgres")
 @pytest.mark.parametrize(
     "what",
     [what for what in BROKEN if what not in MENDED],
@@ -284,6 +287,7 @@ def test_a_repair_does_what_it_says_and_no_more(studied, tmp_path, what):
         assert kept == left
 
 
+@pytest.mark.soak_when("postgres")
 @pytest.mark.parametrize("what", [what for what in MENDED if "orphan" not in what])
 def test_a_repair_leaves_a_clean_study(studied, tmp_path, what):
     BROKEN[what][0](studied, tmp_path)

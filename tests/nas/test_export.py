@@ -61,17 +61,17 @@ def test_every_mixer_of_the_study_exports(result, digits, tmp_path):
 
 
 def test_an_existing_export_needs_force_and_anything_else_is_never_replaced(result, digits, tmp_path):
-    target = tmp_path / "model"
-    export(result.best, digits, target, study="s")
+    target, weights = tmp_path / "model", {"study": "s", "formats": ("safetensors",)}
+    export(result.best, digits, target, **weights)
 
     with pytest.raises(InputError, match="exists; --force replaces an export"):
-        export(result.best, digits, target, study="s")
-    export(result.best, digits, target, study="s", force=True)
+        export(result.best, digits, target, **weights)
+    export(result.best, digits, target, **weights, force=True)
     (target / "architecture.svg").unlink()  # as an export of an older version
-    export(result.best, digits, target, study="s", force=True)
+    export(result.best, digits, target, **weights, force=True)
     (tmp_path / "thesis").mkdir()
     with pytest.raises(InputError, match="exists and is no export of ours"):
-        export(result.best, digits, tmp_path / "thesis", study="s", force=True)
+        export(result.best, digits, tmp_path / "thesis", **weights, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
 
 
@@ -169,7 +169,7 @@ def test_a_folder_that_is_no_export_or_holds_other_weights_is_refused(result, di
         load_exported(tmp_path)
 
     target = tmp_path / "model"
-    export(result.best, digits, target, study="s")
+    export(result.best, digits, target, study="s", formats=("safetensors",))
     weights = load_file(target / "model.safetensors")
     weights.pop("classifier.bias")
     save_file(weights, target / "model.safetensors")

@@ -63,3 +63,24 @@ def test_what_is_over_a_limit_stays_only_while_nothing_is_within(tmp_path, goals
         order = sorted(trials, key=lambda trial: (violation(trial, limits), trial.number))
         kept = [*within[:BEST], *pareto(trials, objectives, limits)] if within else order[:BEST]
         assert {int(path.name) for path in tmp_path.iterdir()} == {trial.number for trial in kept}
+
+
+def test_what_another_trial_is_about_to_begin_with_is_deleted_once_that_has_begun(tmp_path):
+    needed = {0, 7}
+    keeper = Keeper(tmp_path, objectives_from(["accuracy:max"]), needed=lambda: needed)
+    for number in range(9):
+        (tmp_path / str(number)).mkdir()
+        keeper.take(ended(number, {"accuracy": number / 10}, State.FAIL if number == 7 else State.COMPLETE))
+
+    def kept():
+        return {int(path.name) for path in tmp_path.iterdir()}
+
+    assert kept() == {0, 3, 4, 5, 6, 7, 8}
+    keeper.sweep()
+    assert kept() == {0, 3, 4, 5, 6, 7, 8}
+    needed.remove(0)
+    keeper.sweep()
+    assert kept() == {3, 4, 5, 6, 7, 8}
+    needed.clear()
+    keeper.sweep()
+    assert kept() == {3, 4, 5, 6, 8}

@@ -3,15 +3,12 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
-from pathlib import Path
 
 import pytest
 import sqlalchemy
-from evaluations import macs, share_of_conv3
+from evaluations import kills_itself, macs, share_of_conv3, space
+from faults.driver import FORKS
 
 from nas import search
 from nas.errors import StoreError
@@ -23,34 +20,25 @@ from nas.store.opening import open_study
 from nas.store.reading import read_study
 from nas.trial import ATTEMPTS, State
 
-TESTS = Path(__file__).parent.parent
+pytestmark = pytest.mark.tables_made
+
 GOALS = objectives_from(["accuracy:max"])
-
-DRIVER = """
-    import os, signal, sys
-    sys.path.insert(0, {tests!r})
-    from evaluations import macs
-    from nas import Space, one_of, search
-
-    def evaluate(candidate, budget, report):
-        os.kill(os.getpid(), signal.SIGKILL)  # the driver itself: the runner is inline
-
-    space = Space({{f"layer{{index}}": one_of("skip", "conv3", "conv5") for index in range(4)}})
-    search(space, evaluate, objectives=["accuracy:max"], trials=3, storage={url!r}, study="s", runner="inline",
-           costs=macs, checkpoints={checkpoints!r})
-"""
+OPTIONS = {
+    "objectives": ["accuracy:max"], "trials": 3, "study": "s", "sampler": "random", "runner": "inline", "costs": macs,
+}  # fmt: skip
 
 
 def killed_driver(url, tmp_path):
-    """A driver that dies by SIGKILL in the middle of a trial."""
-    script = textwrap.dedent(DRIVER).format(tests=str(TESTS), url=url, checkpoints=str(tmp_path / "c"))
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    """A driver that dies by SIGKILL in the middle of a trial: the runner is inline, and its evaluation kills it."""
+    where = {"storage": url, "checkpoints": tmp_path / "c"}
+    process = FORKS.Process(target=search, args=(space, kills_itself), kwargs={**OPTIONS, **where})
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def go_on(url, layers, tmp_path, **options):
-    arguments = {"objectives": ["accuracy:max"], "trials": 3, "study": "s", "runner": "inline", "costs": macs}
-    return search(layers, share_of_conv3, **{**arguments, "storage": url, "checkpoints": tmp_path / "c", **options})
+    return search(layers, share_of_conv3, **{**OPTIONS, "storage": url, "checkpoints": tmp_path / "c", **options})
 
 
 def rows(url, query, **values):
@@ -73,8 +61,6 @@ def test_a_trial_whose_driver_was_killed_is_done_again_with_its_attempt_counted(
     assert [(trial.state, trial.attempt) for trial in result.trials] == [(State.COMPLETE, n) for n in (2, 1, 1)]
 
 
-@pytest.mark.soak_when("sqlite")
-@pytest.mark.soak_when("postgres")
 def test_a_trial_that_kills_its_driver_every_time_is_failed_and_the_search_goes_on(database, layers, tmp_path):
     for _ in range(ATTEMPTS):
         killed_driver(database, tmp_path)

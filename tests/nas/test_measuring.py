@@ -14,6 +14,8 @@ from nas.samplers.random import RandomSampler
 from nas.store.base import MemoryStore
 from nas.study import Study
 
+pytestmark = pytest.mark.tables_made
+
 
 class Stopwatch:
     """Counts what it is asked for; conv5 takes 2 ms, conv3 1 ms."""

@@ -75,7 +75,7 @@ def placed(database, tmp_path, revision):
     if database.startswith("sqlite"):
         kept.rename(tmp_path / "nas.db")
         return database
-    optuna_storage(database).engine.dispose()
+    optuna_storage(database, make=True).engine.dispose()
     upgrade_to(database, revision)
     source, target = sqlalchemy.create_engine(f"sqlite:///{kept}"), sqlalchemy.create_engine(database)
     ours = sqlalchemy.MetaData()
@@ -260,7 +260,7 @@ def test_a_migrated_database_has_the_schema_of_a_fresh_one(old, tmp_path):
 def test_every_step_of_the_way_leads_to_the_schema_of_a_fresh_database(database, tmp_path):
     new = fresh(database, tmp_path, "fresh")
     connect(new, create=True).dispose()
-    optuna_storage(database).engine.dispose()
+    optuna_storage(database, make=True).engine.dispose()
 
     for revision in schema.known():
         upgrade_to(database, revision)

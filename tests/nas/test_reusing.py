@@ -21,6 +21,8 @@ from nas.store.reading import read_study
 from nas.study import Study
 from nas.trial import Source, State
 
+pytestmark = pytest.mark.tables_made
+
 SAME = {"protocol": {"data": "d1", "recipe": "r1"}}
 
 

@@ -77,8 +77,9 @@ def test_a_training_paused_at_two_rungs_and_taken_up_by_other_processes_is_the_u
         for where, start, stop in (("whole", 0, 9), ("rungs", 0, 1), ("rungs", 1, 3), ("rungs", 3, 9))
     ]
 
+    (whole, end), first = map(train, jobs[:2])
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:  # a fresh process for each
-        (whole, end), *parts = pool.map(train, jobs, chunksize=1)
+        parts = [first, *pool.map(train, jobs[2:], chunksize=1)]
 
     assert {step: told for curve, _ in parts for step, told in curve.items()} == whole
     assert [list(curve) for curve, _ in parts] == [[1], [2, 3], [4, 5, 6, 7, 8, 9]]

@@ -21,6 +21,8 @@ from nas.study import Study
 from nas.trial import Source, State
 from nas.wishes import granted
 
+pytestmark = pytest.mark.tables_made
+
 WISH = {"layer0": "conv5", "layer1": "skip", "layer2": "conv5", "depth": 3}
 
 
@@ -40,9 +42,10 @@ class During:
 
 
 def beats(url, count=3):
-    """Wait until the heart of the driver has beaten a few times."""
+    """Wait until the heart of the driver has beaten a few times, `fast`."""
     seen, deadline = set(), time.monotonic() + 10
-    while len(seen) <= count and time.monotonic() < deadline:
+    while len(seen) <= count:
+        assert time.monotonic() < deadline, f"it has beaten {len(seen) - 1} times in 10 s"
         seen.add(sql(url, "SELECT pulse FROM nas_studies")[0][0])
         time.sleep(0.01)
 
@@ -198,7 +201,7 @@ def test_what_an_enqueued_trial_leaves_open_is_drawn_within_the_limits_and_new(d
 
 
 @pytest.mark.soak_when("postgres")
-def test_an_enqueued_trial_that_somebody_else_takes_is_left_to_them(database, tmp_path):
+def test_an_enqueued_trial_that_somebody_else_takes_is_left_to_them(database, tmp_path, fast):
     run(database, tmp_path, trials=1)
     for depth in (1, 3):
         loaded(database).enqueue_trial({**WISH, "depth": depth})

@@ -13,6 +13,7 @@ from conftest import command
 from rich.console import Console
 from trials import trial
 
+from dashboards.resume import command as command_of
 from nas import checkpoint
 from nas.config import read_config
 from nas.store.reading import read_study
@@ -185,6 +186,21 @@ def test_a_study_whose_supernet_is_gone_or_elsewhere_is_not_judged_by_a_new_one(
     assert json.loads(there[1])["trials"] == 6
 
 
+def test_no_seed_changes_inherited_weights(nas):
+    code, out, err = nas("confirm", "s")
+
+    assert (code, out) == (2, "")
+    assert "study 's' was judged by inherited weights, whatever the seed; `nas retrain s` trains its best" in err
+
+
+def test_the_command_that_goes_on_is_told_as_it_was(study):
+    told = command_of("s", study("s").settings, "")
+
+    assert "--weights supernet" in told
+    assert "--epochs 1 " in told
+    assert "--evaluate" not in told
+
+
 def test_the_best_is_exported_with_the_weights_that_it_was_judged_by(nas, study):
     best = max(study("s").trials, key=lambda each: each.metrics["accuracy"])
 
@@ -311,6 +327,9 @@ def test_with_worker_processes_and_a_published_space_within_limits(empty):
         (["--weights", "supernet", "--supernet", FILE, "--space", "mine:narrower"], "a supernet of another space ("),
         (["--weights", "supernet", "--supernet", FILE, "--resolution", "12"], "a supernet of another space ("),
         (["--weights", "supernet", "--supernet", FILE, "--data", "folder:other"], "trained on other images ("),
+        (["--weights", "supernet", "--objective", "macs:min"], "macs:min: known before training, no seed changes them"),
+        (["--weights", "supernet", "--shrink-cost", "0.1"], "--shrink-cost 0.1: only --shrink charges for costs"),
+        (["--weights", "supernet", "--supernet-workers", "2"], "--supernet-workers 2: only --runner ray shares a training"),
         (["--weights", "supernet", "--limit", "params<=10"], "no architecture found within params<=10"),
         (["--weights", "supernet", "--study", "s", "--supernet-epochs", "3"], "made with another plan; another --study"),
         (["--weights", "supernet", "--study", "s", "--supernet-epochs", "2", "--seed", "1"], "made with another seed"),

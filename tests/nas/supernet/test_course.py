@@ -104,7 +104,7 @@ def test_the_text_tells_phases_and_what_became_of_every_option(course):
         "depth  1          0.6000    0.6000",
         "       2          0.6000    0.6000",
         "",
-        "score: mean accuracy with inherited weights less 0.02 ln(macs / its mean), in average company",
+        "score: mean accuracy with inherited weights less 0.02 ln(macs / its mean), in average company and with its best settings",
         "x  dropped",
         "=  kept though among the weakest: as good as one that is kept",
         "~  kept though among the weakest: not worse than the best by more than its error",

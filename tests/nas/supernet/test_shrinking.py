@@ -269,7 +269,7 @@ def test_where_only_illegal_candidates_would_be_left_it_is_told():
     def judge(left, genomes, classes):
         return [Judged(each, -sum(left.params(each).values()), 1.0) for each in genomes]
 
-    with pytest.raises(SpaceError, match="^phase 1: no legal candidate has kept options only; drop a smaller share$"):
+    with pytest.raises(SpaceError, match=r"^phase 1: no legal candidate has kept options only; drop a smaller share$"):
         list(shrink(space, TEN, train=lambda *told: None, judge=judge, rule=Rule(share=0.9, z=0.0, least=1)))
 
 

@@ -1,0 +1,253 @@
+"""What one-shot search is worth: the order by inherited weights, and what a front costs with and without a supernet.
+
+    python benchmarks/oneshot.py tau --data hf:DIR --resolution 14 --subset 0.1 --seeds 3
+    python benchmarks/oneshot.py front --data hf:DIR --resolution 14 --subset 0.1 --seeds 3
+
+tau: networks in narrow bands of MACs are judged by a supernet and trained from scratch; Kendall's tau-b of the two
+accuracies within each band, and over all beside that of ranking by MACs or by parameters.
+
+front: seconds of training a supernet, judging candidates by it and training the best of them fully, against those that
+trials which are trained fully, one after the other (drawn at random, and by the default sampler), need until their
+front of accuracy and MACs has the same hypervolume. What never reaches it counts with all its seconds, and is said.
+
+Seconds are of one process on one device: on a CPU those that it computes on one core, whatever else the machine does,
+on a GPU those of the clock. All networks of a sandwich are in them.
+"""
+
+import argparse
+import contextlib
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from scipy import stats
+
+import search_spaces
+from nas.api import search
+from nas.data import load
+from nas.feasible import Pricing
+from nas.hypervolume import hypervolume
+from nas.intervals import interval
+from nas.jobs import Budget
+from nas.objectives import limits_from
+from nas.recipe import Recipe
+from nas.supernet.files import weights_of
+from nas.supernet.judging import calibrated
+from nas.supernet.making import Making, make
+from nas.supernet.plan import TrainingPlan
+from nas.training import TrainAndValidate, measure
+from runners.job_setup import NetworkCosts
+
+
+class Bench:
+    """The space, the images, and the recipes of a seed."""
+
+    def __init__(self, options, seed, folder):
+        self.options, self.seed, self.folder = options, seed, Path(folder)
+        self.data = load(options.data, resolution=options.resolution)
+        self.space = search_spaces.get(options.space, self.data.resolution)
+        self.costs = NetworkCosts(len(self.data.classes), self.data.channels)
+        self.pricing = Pricing(
+            self.space, self.costs, limits_from([f"macs<={options.macs[-1] * (1 + options.width):g}"])
+        )
+        self.clock = time.process_time if options.device == "cpu" else time.perf_counter
+        self.recipe = Recipe(epochs=options.epochs, subset=options.subset)
+
+    def supernet(self):
+        """Its weights, and the seconds of its training."""
+        plan = TrainingPlan(
+            recipe=Recipe(epochs=self.options.supernet_epochs, subset=self.options.subset, schedule="cosine"),
+            sampling=self.options.sampling,
+        )
+        making = Making(self.pricing, self.data, plan, seed=self.seed)
+        started = self.clock()
+        file = make(making, self.folder / "supernet", say, device=self.options.device)
+        return weights_of(file.path, file.digest), self.clock() - started
+
+    def judged(self, weights, network):
+        """Validation accuracy by inherited weights, and the seconds that it took."""
+        started = self.clock()
+        model = calibrated(weights, network, self.data, self.options.device)
+        found = measure(model, self.data, "validation", torch.device(self.options.device))
+        return found["accuracy"], self.clock() - started
+
+    def trained(self, network, number):
+        """Validation accuracy after training from scratch, and the seconds that it took."""
+        budget = Budget(
+            0, self.options.epochs, 1000 * self.seed + number, self.options.device, str(self.folder / f"{number}")
+        )
+        started = self.clock()
+        found = TrainAndValidate(self.data, self.recipe)(network, budget, silent)
+        return found["accuracy"], self.clock() - started
+
+    def band(self, macs, rng):
+        """Different networks whose MACs are near a number."""
+        found = {}
+        while len(found) < self.options.each:
+            priced = self.pricing.draw(rng)
+            if abs(priced.costs["macs"] / macs - 1) <= self.options.width:
+                found.setdefault(priced.candidate.digest, priced)
+        return list(found.values())
+
+
+def silent(_step, _metrics):
+    """Reports that nobody reads."""
+
+
+def say(epoch, metrics):
+    print(
+        f"  supernet, epoch {epoch}: loss {metrics['train_loss']:.3f}, {metrics['epoch_seconds']:.1f} s",
+        file=sys.stderr,
+    )
+
+
+def tau(bench):
+    """Rank correlations of a seed."""
+    rng = random.Random(bench.seed)
+    bands = [bench.band(macs, rng) for macs in bench.options.macs]
+    weights, seconds = bench.supernet()
+    rows, number = [], 0
+    for band, found in enumerate(bands):
+        for priced in found:
+            inherited, judging = bench.judged(weights, priced.candidate)
+            accuracy, training = bench.trained(priced.candidate, number)
+            rows.append({"band": band, "inherited": inherited, "trained": accuracy, "judging": judging,
+                         "training": training, **priced.costs})  # fmt: skip
+            number += 1
+            print(f"  {number}: inherited {inherited:.4f}, trained {accuracy:.4f}, {training:.0f} s", file=sys.stderr)
+
+    def kendall(name, chosen):
+        return float(stats.kendalltau([row[name] for row in chosen], [row["trained"] for row in chosen]).statistic)
+
+    within = [kendall("inherited", [row for row in rows if row["band"] == band]) for band in range(len(bands))]
+    return {
+        "seed": bench.seed,
+        "within": within,
+        "mean_within": statistics.fmean(within),
+        **{f"overall_{name}": kendall(name, rows) for name in ("inherited", "macs", "params")},
+        "supernet_s": seconds,
+        "judging_s": sum(row["judging"] for row in rows),
+        "training_s": sum(row["training"] for row in rows),
+        "rows": rows,
+    }
+
+
+def front(bench):
+    """Seconds to a hypervolume with a supernet, and with trained trials."""
+    options = bench.options
+    most = options.macs[-1] * (1 + options.width)
+
+    def volume(points):
+        """Of accuracy above 0 and MACs below the limit."""
+        return hypervolume([(-accuracy, macs / most) for accuracy, macs in points], (0.0, 1.0)) if points else 0.0
+
+    def judge(network, _budget, _report):
+        return {"accuracy": bench.judged(weights, network)[0]}
+
+    weights, seconds = bench.supernet()
+    started = bench.clock()
+    found = search(
+        bench.space, judge, objectives=["accuracy:max", "macs:min"], costs=bench.costs,
+        constraints=[f"macs<={most:g}"], trials=options.candidates, sampler="evolution", storage=None, runner="inline",
+        epochs=(1, 1), seed=bench.seed,
+    )  # fmt: skip
+    seconds += bench.clock() - started
+    chosen = spread_over(found.pareto, options.retrain)
+    points = []
+    for number, trial in enumerate(chosen):
+        accuracy, spent = bench.trained(trial.candidate, 10_000 + number)
+        points.append((accuracy, trial.metrics["macs"]))
+        seconds += spent
+    goal = volume(points)
+    print(f"  with a supernet: hypervolume {goal:.4f} in {seconds:.0f} s", file=sys.stderr)
+    told = {"seed": bench.seed, "hypervolume": goal, "seconds": seconds, "points": points}
+    for sampler in options.samplers:
+        reached, spent, count = trained_until(bench, volume, goal, sampler, most, options.at_most * seconds)
+        told[sampler] = {"seconds": spent, "reached": reached, "trials": count, "ratio": spent / seconds}
+        print(f"  {sampler}: {count} trials, {spent:.0f} s, {'reached' if reached else 'not reached'}", file=sys.stderr)
+    return told
+
+
+def spread_over(trials, count):
+    """Some of a front, evenly over its order by MACs, both ends among them."""
+    order = sorted(trials, key=lambda trial: trial.metrics["macs"])
+    if len(order) <= count:
+        return order
+    return [order[round(index * (len(order) - 1) / (count - 1))] for index in range(count)]
+
+
+def trained_until(bench, volume, goal, sampler, most, patience):
+    """Whether trained trials reach a hypervolume, the seconds that they take, and how many they are."""
+    points, spent = [], [0.0]
+
+    def evaluate(network, _budget, _report):
+        accuracy, seconds = bench.trained(network, 20_000 + len(points))
+        spent[0] += seconds
+        points.append((accuracy, bench.costs(network)["macs"]))
+        if volume(points) >= goal or spent[0] > patience:
+            raise KeyboardInterrupt
+        return {"accuracy": accuracy}
+
+    with contextlib.suppress(KeyboardInterrupt):
+        search(
+            bench.space, evaluate, objectives=["accuracy:max", "macs:min"], costs=bench.costs,
+            constraints=[f"macs<={most:g}"], trials=10_000, sampler=sampler, storage=None, runner="inline",
+            epochs=(1, 1), seed=bench.seed,
+        )  # fmt: skip
+    return volume(points) >= goal, spent[0], len(points)
+
+
+def main() -> None:
+    """Run it and print what it came to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("tau", "front"))
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--resolution", type=int)
+    parser.add_argument("--space", default="metaformer")
+    parser.add_argument("--subset", type=float, default=1.0)
+    parser.add_argument("--macs", type=float, nargs=3, default=[2.5e5, 5e5, 1e6], help="middles of the bands")
+    parser.add_argument("--width", type=float, default=0.1, help="of a band, to each side, as a share of its middle")
+    parser.add_argument("--each", type=int, default=8, help="networks in a band")
+    parser.add_argument("--epochs", type=int, default=10, help="of a network trained from scratch")
+    parser.add_argument("--supernet-epochs", type=int, default=30)
+    parser.add_argument("--sampling", default="sandwich")
+    parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
+    parser.add_argument("--retrain", type=int, default=4, help="of the front, trained fully")
+    parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
+    parser.add_argument("--at-most", type=float, default=8.0, help="times the seconds with a supernet before giving up")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = []
+    for seed in range(options.seeds):
+        print(f"seed {seed}", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            found.append((tau if options.what == "tau" else front)(Bench(options, seed, folder)))
+    print(json.dumps(found))
+    names = [
+        "mean_within",
+        "overall_inherited",
+        "overall_macs",
+        "overall_params",
+        "supernet_s",
+        "judging_s",
+        "training_s",
+    ]
+    if options.what == "front":
+        names = ["hypervolume", "seconds"]
+        found = [each | {f"{name}_ratio": each[name]["ratio"] for name in options.samplers} for each in found]
+        names += [f"{name}_ratio" for name in options.samplers]
+    for name in names:
+        each = interval([row[name] for row in found])
+        between = "" if each.low is None else f" (95 % interval {each.low:.3f} to {each.high:.3f})"
+        print(f"{name}: {each.mean:.3f}{between}")
+
+
+if __name__ == "__main__":
+    main()
