@@ -193,6 +193,12 @@ def test_no_seed_changes_inherited_weights(nas):
     assert "study 's' was judged by inherited weights, whatever the seed; `nas retrain s` trains its best" in err
 
 
+def test_commands_that_look_say_that_accuracy_is_by_inherited_weights(nas):
+    assert "trials of s, judged by inherited weights" in nas("trials", "s")[1]
+    assert "best of s by inherited weights" in nas("best", "s")[1]
+    assert "inherited weights" not in nas("trials", "s.retrain")[1]
+
+
 def test_the_command_that_goes_on_is_told_as_it_was(study):
     told = command_of("s", study("s").settings, "")
 
@@ -204,7 +210,7 @@ def test_the_command_that_goes_on_is_told_as_it_was(study):
 def test_the_best_is_exported_with_the_weights_that_it_was_judged_by(nas, study):
     best = max(study("s").trials, key=lambda each: each.metrics["accuracy"])
 
-    code, out, err = nas("export", "s", "--to", "inherited", "--json")
+    code, out, err = nas("export", "s", "--to", "inherited", "--format", "safetensors", "--json")
     others = nas("export", "s", "--trial", next(each.number for each in study("s").trials if each != best), "--to", "x")
 
     assert code == 0, err
