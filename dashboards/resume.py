@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.samplers import NAMES
+from nas.supernet import BY_SUPERNET
 
 OF_AUTO = {"spread", "surrogate"}  # what the trials of sampler auto are from, besides their starts
 
@@ -59,7 +60,7 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
 
 def epochs_of(settings: Mapping[str, Any]) -> tuple[int, int]:
     """What `--epochs` says: the smallest and the full budget, or what the best by a supernet are trained for."""
-    if settings.get("weights") == "supernet":
+    if settings.get("weights") == BY_SUPERNET:
         full = int((settings.get("recipe") or {}).get("epochs", 1))
         return full, full
     low, high = settings.get("epochs", (1, 1))

@@ -17,6 +17,7 @@ from nas.objectives import limits_from, objectives_from
 from nas.ranking import shortfall
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
+from nas.supernet import BY_SUPERNET
 from nas.trial import Source, State, Trial
 from runners.baseline import comparison_json, comparison_line
 from runners.by_rung import rungs_json, rungs_line, spent_line
@@ -60,6 +61,8 @@ def opening(setup: Setup, url: str) -> str:
 
 def _budgets(config: SearchConfig) -> str:
     rungs = config.rungs
+    if config.weights == "supernet":
+        return "judged by the weights of a supernet"
     if len(rungs.levels) == 1:
         return f"of {rungs.full} epochs"
     told = f"on rungs of {', '.join(map(str, rungs.levels))} epochs"
@@ -77,7 +80,8 @@ def close(outcome: Outcome, out: Console) -> None:
     shown = result.pareto if many else result.ranked[:5]
     limits = limits_from(setup.config.limits)
     if shown:
-        title = "the front found" if many else "the best found"
+        title = "the front" if many else "the best"
+        title += " by inherited weights" if setup.settings.get("weights") == BY_SUPERNET else " found"
         out.print(trial_table(shown, objectives, title, limits=limits))
     if rivals := _rivals(outcome):
         names, rival_trials = zip(*rivals, strict=True)
@@ -212,7 +216,8 @@ def _where_next(outcome: Outcome) -> list[str]:
     where = "" if url == DEFAULT else f" --storage {shlex.quote(url)}" if redact(url) == url else f"  ({secret} as now)"
     lines = [f"watch: nas dashboard{where}", f"every trial: nas trials {setup.study}{where}"]
     lines.append(f"all of it in one file: nas report {setup.study} --to {setup.study}.html{where}")
-    if outcome.exported is None and setup.training is not None and outcome.result.best is not None:
+    trained = outcome.oneshot is None and setup.training is not None  # else those trained after say it of themselves
+    if outcome.exported is None and trained and outcome.result.best is not None:
         lines.append(f"take it home: nas export {setup.study} --to DIR{where}")
     if outcome.baseline is not None and outcome.result.best is not None:
         lines.append(f"how much of it is luck: nas confirm {setup.study}{where}")

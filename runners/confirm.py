@@ -36,6 +36,7 @@ from nas.space import Space
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
+from nas.supernet import BY_SUPERNET
 from nas.trial import Trial
 from nas.version import __version__
 from nas.wording import quantity, short_network
@@ -149,6 +150,10 @@ def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
     if not NAME.fullmatch(name + CONFIRM):
         raise InputError(f"study name {name!r} is too long for the study of its replicates beside it")
     _complete(record)
+    if settings.get("weights") == BY_SUPERNET:
+        raise InputError(
+            f"study {name!r} was judged by inherited weights, whatever the seed; `nas retrain {name}` trains its best"
+        )
     setup = setup_of(settings, name, "`nas.search` can train its best again in the same way")
     config = setup.config.model_copy(update={key: value for key, value in options.items() if value is not None})
     setup = dataclasses.replace(setup, config=config)

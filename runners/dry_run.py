@@ -20,9 +20,10 @@ TIMED = 3  # feasible networks whose training is timed
 
 def dry_run(config: SearchConfig, *, as_json: bool, out: Console) -> int:
     """Print the facts; nothing is written. Raises: InputError when nothing is within the limits."""
-    from runners.search_command import check_cluster
+    from runners.search_command import check_cluster, check_weights
 
     check_cluster(config)
+    check_weights(config)
     setup = prepare(config)
     pricing = pricing_of(setup)
     survey = pricing.require_feasible(config.seed)

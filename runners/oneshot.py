@@ -15,7 +15,8 @@ from nas.errors import InputError
 from nas.measuring import LATENCY
 from nas.objectives import objectives_from
 from nas.replicates import measured_of
-from nas.supernet import files
+from nas.store.reading import read_study, study_names
+from nas.supernet import BY_SUPERNET, files
 from nas.supernet.course import Course, Phase
 from nas.supernet.course_text import phase_line
 from nas.supernet.files import SupernetFile
@@ -32,7 +33,7 @@ from runners.supernet_progress import SupernetProgress
 
 TIMES = 3  # epochs of a supernet, unless told, for one of a trained network
 WARM_UP = 0.1  # share of the epochs before classes are ranked
-INHERITED = "validate by inherited weights"  # what the settings of a study call it
+EVALUATE = "validate by inherited weights"  # what the settings of a study call it
 FOLDER = ".supernet"  # beside the checkpoints of the study, after its name
 
 
@@ -50,21 +51,26 @@ class OneShot:
     file: SupernetFile
 
 
-def with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot:
-    """The search as it was asked for, with the supernet read, or made first. Raises: NasError."""
+def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneShot:
+    """The search as it was asked for, with the supernet read, or made first.
+
+    Raises: NasError; InputError also for a study that is there and holds trained trials, before anything is trained.
+    """
     config, training = setup.config, setup.training
     if training is None:
         raise InputError(
             f"--weights supernet: only the built-in training has weights to inherit, and --evaluate {config.evaluate} "
             f"is one of your own: leave one out"
         )
+    measured_of(objectives_from(config.objectives), {*COSTS, LATENCY})  # else there is nothing to judge
+    _check_study(setup, url)
     if config.supernet is not None:
         file = files.read(Path(config.supernet))
         files.check(file, setup.space, training.data)
     else:
         file = _made(setup, training, gpus, err)
-    said = {"weights": "supernet", "supernet": {"digest": file.digest, **_told(file)}}
-    settings, space = {**setup.settings, **said, "evaluate": INHERITED}, setup.space
+    said = {"weights": BY_SUPERNET, "supernet": {"digest": file.digest, **_told(file)}}
+    settings, space = {**setup.settings, **said, "evaluate": EVALUATE}, setup.space
     if (told := file.facts.get("course")) is not None:
         settings["shrinking"], space = told, Course.from_json(told).narrowed(space)
     changed = dataclasses.replace(
@@ -86,8 +92,33 @@ def _told(file: SupernetFile) -> dict[str, Any]:
     return {**said, **charged}
 
 
+def _check_study(setup: Setup, url: str) -> None:
+    """Raises: InputError where the study's trials are trained ones, or were judged by a supernet that is gone."""
+    name = setup.study
+    try:
+        if name not in study_names(url):
+            return
+    except InputError:  # there is no database yet
+        return
+    if read_study(url, name).settings.get("weights") != BY_SUPERNET:
+        raise InputError(
+            f"study {name!r} holds trained trials, which do not compare with inherited weights; choose another --study"
+        )
+    file = _folder(setup) / files.NAME
+    if setup.config.supernet is None and not file.exists():
+        raise InputError(
+            f"{file} is not there, and study {name!r} was judged by a supernet: --supernet FILE says where it is now, "
+            f"another --study makes a new one"
+        )
+
+
+def _folder(setup: Setup) -> Path:
+    """Where the supernet of a study is made."""
+    return Path(setup.config.checkpoints).absolute() / (setup.study + FOLDER)
+
+
 def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> SupernetFile:
-    folder = Path(setup.config.checkpoints).absolute() / (setup.study + FOLDER)
+    folder = _folder(setup)
     making = making_of(setup, training)
     with SupernetProgress(err, setup.study, making.plan.recipe.epochs) as progress:
 
@@ -158,4 +189,4 @@ def chosen_of(result: Result, config: SearchConfig) -> tuple[list[Trial], list[T
     best = [trial for trial in order if trial.number in front][: config.retrain]
     rest = [trial for trial in order if trial not in best]
     count = min(config.spread, len(rest))
-    return best, [rest[round((index + 1) * (len(rest) - 1) / count)] for index in range(count)]
+    return best, [rest[(index + 1) * len(rest) // count - 1] for index in range(count)]

@@ -29,6 +29,7 @@ from nas.space import Space
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
+from nas.supernet import BY_SUPERNET
 from nas.trial import State, Trial
 from nas.wording import quantity
 from runners.again import check_space, recipe_of
@@ -78,7 +79,7 @@ class Wanted:
 class Plan:
     """Which networks are trained, as what: `training` has the recipe; `chosen` are trials of the study.
 
-    A network that no search found is a trial of its own without metrics.
+    A network that no search found is a trial of its own without metrics. `inherited`: what the study judged by.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Plan:
     chosen: Sequence[Trial]
     objectives: Sequence[Objective]
     used: frozenset[int]
+    inherited: bool = False
 
 
 def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Console, err: Console) -> int:
@@ -217,7 +219,8 @@ def plan_of_study(wanted: Wanted, url: str) -> Plan:
     recipe = _recipe(wanted, data, dict(wanted.fields), recipe_of(record.settings, name))
     used = frozenset(trial.budget.seed for trial in record.trials)
     training = Training(data, recipe, setup.training.costs)
-    return Plan(name, setup, training, replicated_template(setup.space.template), chosen, record.objectives, used)
+    space, inherited = replicated_template(setup.space.template), record.settings.get("weights") == BY_SUPERNET
+    return Plan(name, setup, training, space, chosen, record.objectives, used, inherited)
 
 
 def _recipe(wanted: Wanted, data: ImageData, fields: Mapping[str, Any], search: Recipe | None) -> Recipe:
@@ -379,6 +382,7 @@ def _retrained(wanted: Wanted, plan: Plan, theirs: Setup, result: Result, replic
         recipe=wanted.recipe,
         fields=plan.training.recipe.as_dict(),
         weights=wanted.weights,
+        inherited=plan.inherited,
         judge=measured[0],
         images=data.counts["test"],
         rows=rows,

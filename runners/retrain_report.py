@@ -28,7 +28,8 @@ class Retrained:
     Attributes:
         study: of the trainings. of: the study whose networks they are, or "". network: what was named instead, or None.
         recipe, fields: by name, and in full. weights: they began with. judge: the objective that was searched for.
-        images: in the test split. rows: by network. tested: by number of the network's trial. failed: trainings.
+        inherited: whether the search judged by inherited weights. images: in the test split. rows: by network.
+        tested: by number of the network's trial. failed: trainings.
     """
 
     study: str
@@ -37,6 +38,7 @@ class Retrained:
     recipe: str
     fields: Mapping[str, Any]
     weights: str
+    inherited: bool
     judge: Objective
     images: int
     rows: Sequence[Confirmed]
@@ -69,7 +71,7 @@ def _table(found: Retrained) -> Table:
     )
     if found.network is None:
         table.add_column("trial", justify="right")
-    for name in ("seed", "search", judge, "on test", "95 % interval"):
+    for name in ("seed", "inherited" if found.inherited else "search", judge, "on test", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for row in by_mean(found.rows, found.judge):
@@ -108,7 +110,7 @@ def _by_network(found: Retrained) -> list[str]:
         then = ""
         if row.trial.state is State.COMPLETE and judge in row.trial.metrics:
             before = row.trial.metrics[judge]
-            then = f"{quantity(before)} in the search after {row.trial.budget.stop} epochs, "
+            then = f"{quantity(before)} {_how(found, row)}, "
             change = f" ({after - before:+.4f})"
         else:
             change = ""
@@ -122,15 +124,21 @@ def _by_network(found: Retrained) -> list[str]:
     return lines
 
 
+def _how(found: Retrained, row: Confirmed) -> str:
+    """What the search knew a network by."""
+    return "by inherited weights" if found.inherited else f"in the search after {row.trial.budget.stop} epochs"
+
+
 def _ranks_line(found: Retrained) -> str:
     ranks = found.ranks
     if ranks is None:
         return ""
+    then = "by inherited weights" if found.inherited else "in the search"
     if ranks.spearman is None or ranks.kendall is None:
-        return f"the {ranks.count} networks have one value in the search or now: no rank correlation"
+        return f"the {ranks.count} networks have one value {then} or now: no rank correlation"
     few = "; of so few networks that may be chance" if ranks.count < 8 else ""
     return (
-        f"the order of the {ranks.count} networks in the search and now: Spearman {ranks.spearman:+.2f}, "
+        f"the order of the {ranks.count} networks {then} and now: Spearman {ranks.spearman:+.2f}, "
         f"Kendall {ranks.kendall:+.2f}{few}"
     )
 

@@ -76,7 +76,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     started = time.monotonic()
     try:
         with signals():
-            judged = _with_supernet(setup, gpus, err)
+            judged = _with_supernet(setup, url, gpus, err)
             setup = setup if judged is None else judged.setup
             start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
             result = carry_out(setup, url, gpus, err, start)
@@ -141,13 +141,13 @@ def check_cluster(config: SearchConfig) -> None:
         checked_runtime_env(read_runtime_env(Path(config.runtime_env)))
 
 
-def _with_supernet(setup: Setup, gpus: GpuShare, err: Console) -> OneShot | None:
+def _with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneShot | None:
     """The search by inherited weights; None for one by training. Raises: NasError."""
     if setup.config.weights != "supernet":
         return None
     from runners.oneshot import with_supernet
 
-    return with_supernet(setup, gpus, err)
+    return with_supernet(setup, url, gpus, err)
 
 
 def trained_after(judged: OneShot, result: Result, url: str, err: Console) -> Trained:

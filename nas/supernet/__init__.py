@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Supernet"]
 
+BY_SUPERNET = "supernet"
+"""What the settings and the protocol of a study call the weights that its trials are judged by."""
+
 
 def __getattr__(name: str) -> Any:
     """The supernet needs torch; what tells of a course of training does not."""

@@ -68,23 +68,30 @@ def write(
 def read(path: Path) -> SupernetFile:
     """What the file says of itself. Raises: InputError for one that is not there, not ours, or not whole."""
     try:
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
         content = hashlib.sha256()
         with path.open("rb") as stream:
             while piece := stream.read(1 << 20):
                 content.update(piece)
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no safetensors file, or cut short"
         raise InputError(f"{path}: {why}; a supernet written by `nas search --weights supernet` is expected") from error
     if told.get("format") != FORMAT:
         raise InputError(f"{path}: no supernet of mixer-nas ({FORMAT} is expected, not {told.get('format')!r})")
     try:
-        facts = json.loads(told["facts"])
+        facts = _facts(told["facts"])
         digest, side = content.hexdigest()[:32], int(told["resolution"])
         return SupernetFile(str(path.absolute()), digest, told["space"], told["data"], side, facts)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: a supernet file without a readable {error}") from error
+
+
+def _facts(text: str) -> dict[str, Any]:
+    facts = json.loads(text)
+    if not isinstance(facts, dict):
+        raise KeyError("facts")
+    return facts
 
 
 def check(file: SupernetFile, space: Space, data: ImageData) -> None:

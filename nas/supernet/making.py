@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ from nas.team import ALONE, Team
 from nas.version import __version__
 
 COURSE = "course.json"
+LOCK = ".lock"
+BEGUN = "making.json"  # from what, and how, the supernet in a folder is made
 
 Told = Callable[[int, Metrics], None]
 """told(epoch, metrics) after every epoch."""
@@ -81,10 +86,52 @@ def make(
         device: to train on.
         team: who trains it together; the leader writes.
 
-    Raises: InputError for a folder that holds a supernet made otherwise; SpaceError, Diverged.
+    Raises: InputError for a folder that holds a supernet made otherwise, or where another process is making it;
+    SpaceError, Diverged.
     """
-    if (found := made(making, folder)) is not None:
-        return found
+    with _alone_in(folder) if team.leads else nullcontext():
+        return made(making, folder) or _trained(making, folder, told, shrunk, device, team)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Raises: InputError where another process of this machine is at work in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                yield  # a file system without locks
+                return
+            raise InputError(
+                f"another process is making the supernet in {folder}; the same command goes on when it has ended"
+            ) from error
+        yield
+
+
+def made(making: Making, folder: Path) -> SupernetFile | None:
+    """The supernet in `folder`; None where there is none yet. Raises: InputError for one that was made otherwise."""
+    target = folder / files.NAME
+    if not target.exists():
+        return None
+    found = files.read(target)
+    files.check(found, making.pricing.space, making.data)
+    if differ := _differ(making.facts, found.facts):
+        raise InputError(f"{_made_otherwise(folder, differ)}, and --supernet {target} takes it as it is")
+    return found
+
+
+def _trained(
+    making: Making,
+    folder: Path,
+    told: Told,
+    shrunk: Callable[[Phase, int], None] | None,
+    device: str,
+    team: Team,
+) -> SupernetFile:
+    """The supernet, trained on from what is in the folder, and written."""
+    _begin(making, folder, team)
     space = making.pricing.space
     supernet = Supernet(
         space, in_channels=making.data.channels, num_classes=len(making.data.classes),
@@ -110,24 +157,43 @@ def make(
     return files.read(folder / files.NAME)
 
 
-def made(making: Making, folder: Path) -> SupernetFile | None:
-    """The supernet in `folder`; None where there is none yet. Raises: InputError for one that was made otherwise."""
-    target = folder / files.NAME
-    if not target.exists():
-        return None
-    found = files.read(target)
-    files.check(found, making.pricing.space, making.data)
-    _same(making, found.facts, folder)
-    return found
+def _begin(making: Making, folder: Path, team: Team) -> None:
+    """Note in the folder what is made there. Raises: InputError where it is something else."""
+    path = folder / BEGUN
+    space, data = making.pricing.space, making.data
+    facts = {"space": space.digest, "data": data.digest, "resolution": data.resolution, **making.facts}
+    if path.exists():
+        try:
+            known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: does not say what was begun there ({error})") from error
+        if differ := _differ(facts, known):
+            raise InputError(_made_otherwise(folder, differ))
+    elif team.leads:
+        _write(path, facts)
 
 
-def _same(making: Making, facts: Mapping[str, Any], folder: Path) -> None:
-    wanted = json.loads(json.dumps(making.facts))
-    if differ := [name for name, value in wanted.items() if facts.get(name) != value]:
-        raise InputError(
-            f"{folder} holds a supernet made with another {' and '.join(differ)}; another --study, or deleting it, "
-            f"makes room, and --supernet {folder / files.NAME} takes it as it is"
-        )
+def _differ(facts: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """What is not the same, by name."""
+    return [name for name, value in json.loads(json.dumps(facts)).items() if known.get(name) != value]
+
+
+def _made_otherwise(folder: Path, differ: Sequence[str]) -> str:
+    return (
+        f"{folder} holds a supernet made with another {' and '.join(differ)}; another --study, or deleting it, makes "
+        f"room"
+    )
+
+
+def _write(path: Path, body: Mapping[str, Any]) -> None:
+    """JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(body), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass
@@ -205,13 +271,8 @@ class _Run:
         return Course(tuple(done), len(self.making.data.classes), rule.cost, rule.rule.cost_weight)
 
     def _keep(self, order: Sequence[int], done: Sequence[Phase]) -> None:
-        if not self.team.leads:
-            return
-        course = self._course(done)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{COURSE}.{os.getpid()}"
-        temporary.write_text(json.dumps({"order": [*order], "course": course.as_json()}), encoding="utf-8")
-        temporary.replace(self.folder / COURSE)
+        if self.team.leads:
+            _write(self.folder / COURSE, {"order": [*order], "course": self._course(done).as_json()})
 
 
 def _drawing(pricing: Pricing) -> Callable[[random.Random], Architecture]:
@@ -226,9 +287,11 @@ def _drawing(pricing: Pricing) -> Callable[[random.Random], Architecture]:
 
 
 def _ends(pricing: Pricing) -> tuple[Architecture, Architecture]:
-    """The largest and the smallest network within the limits."""
+    """The largest and the smallest network within the limits. Raises: InputError where nothing is."""
     rng, space = random.Random(0), pricing.space
     drawn = [found.genome for _ in range(STARTS) if (found := pricing.draw(rng)) is not None]
+    if not drawn:
+        pricing.require_feasible()
     largest, smallest = (
         space.decode(extreme(space, largest=each, fits=pricing.within, starts=drawn)) for each in (True, False)
     )

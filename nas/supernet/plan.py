@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from nas.costs import COSTS
 from nas.errors import InputError
 from nas.recipe import Recipe
 from nas.supernet.shrinking import CANDIDATES, SHARES, Rule
@@ -57,6 +58,14 @@ class Shrinking:
     candidates: int = CANDIDATES
     rule: Rule = dataclasses.field(default_factory=lambda: Rule(cost_weight=COST_WEIGHT))
     cost: str = "macs"
+
+    def __post_init__(self) -> None:
+        """Raises: InputError."""
+        for name in ("warm_up", "epochs", "candidates"):
+            if (given := getattr(self, name)) < 1:
+                raise InputError(f"{name} {given}: at least 1 is expected of a space that shrinks")
+        if self.cost not in COSTS:
+            raise InputError(f"cost {self.cost!r}: one of {', '.join(COSTS)} is known before training")
 
     def as_dict(self) -> dict[str, Any]:
         """By name, as JSON types."""

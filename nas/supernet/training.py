@@ -82,6 +82,8 @@ class SupernetTrainer:
     def _restrict(self, classes: list[int]) -> None:
         """To the images of some classes, told apart among themselves."""
         kept = np.isin(self.data.labels("train")[self.images.rows], classes)
+        if not kept.any():
+            raise InputError(f"no image of the classes {', '.join(map(str, classes))} is among those to train on")
         self.images.rows = self.images.rows[kept]
         self.classes = torch.tensor(classes, device=self.device)
         self.place = torch.full((len(self.data.classes),), -1, device=self.device)
@@ -106,6 +108,7 @@ class SupernetTrainer:
             self.seconds += time.monotonic() - started
             if self.team.leads:
                 self.save()
+            self.team.wait(str(self.device))  # whoever begins from the checkpoint finds it
             report(self.epoch, {**metrics, "epoch_seconds": time.monotonic() - started})
 
     def _train_epoch(self) -> Metrics:

@@ -5,40 +5,17 @@ import random
 import pytest
 import torch
 from networks import network, patch, stage
+from supernets import SMALL
 
 import search_spaces
-from nas import Space, of, one_of, repeat
-from nas.architecture import Architecture, Block, Stage
+from nas import Space, one_of
 from nas.costs import cost
 from nas.errors import SpaceError
-from nas.mixers import Attention, Pooling, SeparableConv
+from nas.mixers import Pooling
 from nas.model import Backbone
 from nas.supernet import Supernet
 from nas.supernet.envelope import covering, extreme
 from nas.supernet.parts import parts
-
-SMALL = Space(
-    of(
-        Architecture,
-        resolution=8,
-        stages=(
-            of(
-                Stage,
-                embedding=stage().embedding,
-                width=one_of(8, 16, 24),
-                blocks=repeat(
-                    of(
-                        Block,
-                        mixer=one_of(of(SeparableConv, kernel=one_of(3, 5)), Attention(head_width=8), Pooling()),
-                        mlp_ratio=one_of(1.0, 2.0),
-                        norm=one_of("layer", "batch"),
-                    ),
-                    one_of(1, 2, 3),
-                ),
-            ),
-        ),
-    )
-)
 
 
 @pytest.fixture(scope="module")
