@@ -20,6 +20,7 @@ from dashboards.provenance import Provenance, provenance
 from dashboards.shrinking import course_of
 from nas.architecture import Architecture
 from nas.store.accounts import Account
+from nas.supernet import INHERITED
 from nas.supernet.course import Course
 from nas.trial import Source, State
 
@@ -37,7 +38,8 @@ class Findings:
         headline: the best and its rivals. front: accuracy against cost. courses: progress, of random search too.
         climb: rungs. level: epochs at which choices are judged, and judged: networks that came there.
         importance, effects: of the genes. short: rank correlations of short trainings. scores: of scores without
-            training. shrinking: what became of the options while a supernet was trained. failures: by reason.
+            training. shrinking: what became of the options while a supernet was trained.
+            by_supernet: whether it judged the trials. failures: by reason.
         provenance: how to repeat it. winner: the best network itself.
     """
 
@@ -62,6 +64,7 @@ class Findings:
     short: tuple[Short, ...]
     scores: Scores | None
     shrinking: Course | None
+    by_supernet: bool
     failures: tuple[Failure, ...]
     provenance: Provenance
     winner: Any
@@ -107,6 +110,7 @@ def findings(account: Account, *, seed: int = 0) -> Findings:
         short=short_trainings(record, judge.name, seed=seed),
         scores=scores(record, judge, seed=seed),
         shrinking=course_of(record.settings),
+        by_supernet=record.settings.get("weights") == INHERITED,
         failures=failures(record.trials),
         provenance=provenance(account),
         winner=by_number[top.winner.trial].candidate if top.winner else None,

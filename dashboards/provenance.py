@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboards.resume import sampler_of
+from dashboards.resume import epochs_of, sampler_of, weights_of
 from nas.companions import BASELINE, CONFIRM, PUBLISHED
 from nas.recipe import Recipe
 from nas.store.accounts import Account
@@ -105,12 +105,11 @@ def commands(account: Account) -> tuple[str, ...]:
         words += ["--costs", settings["costs"]] if settings.get("costs") else []
     for name in ("objective", "limit"):
         words += [word for each in settings[f"{name}s"] for word in (f"--{name}", each)]
-    low, high = settings["epochs"]
-    words += ["--epochs", f"{low}:{high}" if low != high else high, *_rungs(settings)]
+    words += ["--epochs", epochs_of(settings), *_rungs(settings)]
     words += ["--trials", sum(trial.source is Source.TRAINED for trial in record.trials)]
     words += ["--sampler", sampler_of(Counter(trial.origin for trial in record.trials))]
     words += ["--seed", seed] if (seed := _seed(record.trials)) is not None else []
-    words += ["--weights", settings["weights"]] if settings.get("weights") else []
+    words += ["--weights", begun] if (begun := weights_of(settings)) else []
     plain = dataclasses.asdict(Recipe())
     recipe = settings.get("recipe") or {}
     for name in ("subset", "batch_size", "lr", "augment"):

@@ -44,22 +44,27 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
         options += [("--evaluate", settings["evaluate"]), ("--costs", settings.get("costs"))]
     options += [("--objective", each) for each in settings.get("objectives", ())]
     options += [("--limit", each) for each in settings.get("limits", ())]
-    options.append(("--epochs", _epochs(settings)))
+    options.append(("--epochs", epochs_of(settings)))
     for said, names in ((settings.get("recipe"), RECIPE), (settings.get("rungs"), RUNGS)):
         for name, (option, usual) in names.items():
             if isinstance(said, Mapping) and said.get(name, usual) != usual:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
-    weights = settings.get("weights")
-    options.append(("--weights", "supernet" if weights == INHERITED else weights))
+    options.append(("--weights", weights_of(settings)))
     if origins:
         options.append(("--sampler", sampler_of(origins)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
     return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
 
 
-def _epochs(settings: Mapping[str, Any]) -> str:
-    """Of trials that were judged by a supernet, those of the networks that are trained after it."""
+def weights_of(settings: Mapping[str, Any]) -> str | None:
+    """What `--weights` is to be; None for the usual."""
+    told = settings.get("weights")
+    return "supernet" if told == INHERITED else told
+
+
+def epochs_of(settings: Mapping[str, Any]) -> str:
+    """What `--epochs` is to be: after a search by a supernet that of the networks that are trained then."""
     low, high = settings.get("epochs", (1, 1))
     if settings.get("weights") == INHERITED:
         low = high = (settings.get("recipe") or {}).get("epochs", high)
