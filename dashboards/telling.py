@@ -74,22 +74,21 @@ def _notes(found: Findings) -> list[str]:
     ):
         if count:
             notes.append(f"{count:,} of the trials were {what}.")
-    return [*notes, *_weights(found)]
+    return notes + _begun(found)
 
 
-def _weights(found: Findings) -> list[str]:
-    """What is behind the accuracies where trials were not trained from scratch."""
+def _begun(found: Findings) -> list[str]:
+    """With which weights the trials began, where that is not as usual."""
     notes = []
-    if found.supernet:
-        notes.append(
-            f"Every accuracy here is by the weights that a network inherits from a supernet: good for their order, as "
-            f"far as that can be trusted, and below what networks come to when they are trained. Study "
-            f"{found.study}.retrain has that of the best."
-        )
     if found.inherited:
         notes.append(
             f"{found.inherited:,} of the trials began with the weights of another: behind their accuracy is more "
             f"training than their own epochs, and `nas confirm` says what the best come to without it."
+        )
+    if found.by_supernet and found.states["complete"]:
+        notes.append(
+            f"No trial was trained: all were judged by the weights that they inherit from a supernet. What the best "
+            f"come to when they are trained stands in the study {found.study}.retrain, if they were."
         )
     return notes
 
@@ -110,7 +109,7 @@ def _cards(found: Findings) -> list[Card]:
     if top.winner is None:
         return []
     goal = Objective.parse(top.objective)
-    cards = [Card(f"best {goal.name}", quantity(top.winner.value.value), _luck(top.winner.value))]
+    cards = [Card(f"best {goal.name}", quantity(top.winner.value.value), _luck(found, top.winner.value))]
     shown = [name for name in top.winner.metrics if name != goal.name][:3]
     bounds = {limit.split("<=")[0].split(">=")[0]: limit for limit in found.limits}
     cards += [
@@ -120,7 +119,9 @@ def _cards(found: Findings) -> list[Card]:
     return cards + [Card(f"over {RIVALS[gain.over]}", _signed(gain.value), _interval(gain)) for gain in top.gains]
 
 
-def _luck(value: Measured) -> str:
+def _luck(found: Findings, value: Measured) -> str:
+    if found.by_supernet:
+        return "by inherited weights"
     if value.low is None or value.high is None:
         return "no interval: one training"
     basis = f"{value.count} fresh seeds" if value.kind == "replicates" else f"{value.count:,} validation images"
@@ -161,6 +162,8 @@ def _best(found: Findings) -> Section:
                     else "it was not trained again."
                 )
             )
+    elif found.by_supernet:
+        lines.append(f"Its {goal.name} is by inherited weights: `nas retrain` says what training makes of it.")
     else:
         end = "high" if goal.maximize else "low"
         lines.append(
@@ -181,7 +184,7 @@ def _best(found: Findings) -> Section:
             "There is no random search beside this study (`nas search --baseline`), so its own random trials stand for "
             "it: they are fewer than all trials, and so an easier rival."
         )
-    return Section("best", "The best", tuple(lines), tables=(_contestants(winner, top.others, goal),))
+    return Section("best", "The best", tuple(lines), tables=(_contestants(found, winner, goal),))
 
 
 def _gain(gain: Gain, goal: Objective) -> str:
@@ -204,7 +207,9 @@ def _gain(gain: Gain, goal: Objective) -> str:
 
 def _missing(found: Findings) -> list[str]:
     over = {gain.over for gain in found.headline.gains}
-    lines = []
+    lines: list[str] = []
+    if found.by_supernet:  # trained networks would be no rivals
+        return lines
     if "published" not in over and found.provenance.recipe:
         lines.append(
             "No published family is complete within the limits beside it (`nas search --published` trains some)."
@@ -230,8 +235,8 @@ def _race(found: Findings) -> list[str]:
     return [f"{text}; this search was as good as that after {race.reached:,} trainings."]
 
 
-def _contestants(winner: Contestant, others: tuple[Contestant, ...], goal: Objective) -> Table:
-    rows = [winner, *others]
+def _contestants(found: Findings, winner: Contestant, goal: Objective) -> Table:
+    rows = [winner, *found.headline.others]
     names = [name for name in dict.fromkeys(name for row in rows for name in row.metrics) if name != goal.name]
     header = ("what", goal.name, "95 % interval", "rests on", *names, "trial", "network")
     return Table(
@@ -244,7 +249,7 @@ def _contestants(winner: Contestant, others: tuple[Contestant, ...], goal: Objec
                 "-"
                 if row.value.low is None or row.value.high is None
                 else f"{quantity(row.value.low)} to {quantity(row.value.high)}",
-                _rests_on(row.value),
+                "inherited weights" if found.by_supernet else _rests_on(row.value),
                 *(quantity(row.metrics[name]) if name in row.metrics else "-" for name in names),
                 f"{row.trial} of {row.study}",
                 _cut(row.network),

@@ -199,6 +199,17 @@ def test_commands_that_look_say_that_accuracy_is_by_inherited_weights(nas):
     assert "inherited weights" not in nas("trials", "s.retrain")[1]
 
 
+def test_the_report_calls_nothing_trained_that_was_not(nas, searched):
+    assert nas("report", "s", "--to", "s.html")[0] == 0
+    page = (searched[0] / "s.html").read_text()
+
+    assert "No trial was trained: all were judged by the weights that they inherit from a supernet" in page
+    assert "is by inherited weights" in page
+    assert "--weights supernet" in page
+    for untrue in ("one training", "after full training", "nas confirm", "--baseline", "--published"):
+        assert untrue not in page
+
+
 def test_the_command_that_goes_on_is_told_as_it_was(study):
     told = command_of("s", study("s").settings, "")
 
