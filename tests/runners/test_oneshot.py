@@ -137,7 +137,7 @@ def test_a_file_judges_for_another_search_without_training(nas, study):
 
     assert code == 0, err
     assert "epoch" not in err.replace("--epochs", "")
-    assert here.settings["supernet"] == study("s").settings["supernet"]["digest"]
+    assert here.settings["supernet"]["digest"] == study("s").settings["supernet"]["digest"]
     same = [each for each in here.trials if each.digest in there]
     assert same
     assert all(each.metrics["accuracy"] == there[each.digest]["accuracy"] for each in same)
