@@ -8,7 +8,8 @@ The sources train on ImageNet-1k for 300 epochs. What is scaled:
 * The warm-up takes the same share of the epochs as in the source, one epoch at least where there are some.
 * The averaged weights are those of `Recipe` (decay 0.998): the sources average over more steps than small data have.
 
-Not taken over: repeated augmentation, LAMB, colour jitter, cool-down epochs.
+Not taken over: repeated augmentation, LAMB, colour jitter, cool-down epochs, dropout before the classifier, the
+drop path that grows within CvT's last stage alone, and rates and warm-ups that rise with the size of the network.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from nas.architecture import Architecture, Block, Embedding, Head, Stage
 from nas.mixers import (
     Attention,
     ConvAttention,
+    DepthwiseConv,
     GatedMlp,
     Identity,
     MultiAxisMlp,
@@ -57,4 +58,13 @@ MODERN = network(
     norm_last=True,
     mlp_ratio=4,
     **BARE,
+)
+EVERY = network(
+    stage(
+        SeparableConv(), DepthwiseConv(kernel=4), Pooling(), norm="batch", activation="star_relu", embedding=patch(2)
+    ),
+    stage(TokenLinear(), RandomMixing(), TokenMlp(), norm="affine", activation="squared_relu", embedding=patch(2)),
+    stage(GatedMlp(), MultiAxisMlp(grid=4), norm="std_layer", activation="quick_gelu", embedding=patch(1)),
+    stage(ConvAttention(head_width=8), norm="group", activation="relu", embedding=patch(2)),
+    stage(Attention(head_width=8), Identity(), embedding=patch(1)),
 )

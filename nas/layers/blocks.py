@@ -19,7 +19,7 @@ class ConvEmbedding(nn.Module):
         conv: nn.Conv2d,
         norm: nn.Module,
         *,
-        activation: str,
+        activation: str = "none",
         norm_first: bool = False,
         position_tokens: int = 0,
         class_token: bool = False,
@@ -47,7 +47,9 @@ class ConvEmbedding(nn.Module):
 class Branch(nn.Sequential):
     """Norm, then mixer or MLP, then the scale and the drop path where there are any."""
 
-    def __init__(self, norm: nn.Module, inner: nn.Module, *, width: int, layer_scale: float, drop_path: float) -> None:
+    def __init__(
+        self, norm: nn.Module, inner: nn.Module, *, width: int, layer_scale: float = 0.0, drop_path: float = 0.0
+    ) -> None:
         scale: list[nn.Module] = [LayerScale(width, layer_scale)] if layer_scale else []
         drop: list[nn.Module] = [DropPath(drop_path)] if drop_path else []
         super().__init__(norm, inner, *scale, *drop)

@@ -30,7 +30,7 @@ class BatchNorm(nn.BatchNorm1d):
 class GroupNorm(nn.GroupNorm):
     """Group norm of one group: over all tokens and channels of an image."""
 
-    def __init__(self, width: int, eps: float, *, bias: bool) -> None:
+    def __init__(self, width: int, eps: float = 1e-5, *, bias: bool = True) -> None:
         super().__init__(1, width, eps=eps)
         if not bias:
             self.register_parameter("bias", None)
@@ -55,7 +55,7 @@ class Affine(nn.Module):
 class StdLayerNorm(nn.Module):
     """A layer norm that divides by std + eps instead of sqrt(var + eps), as in the CIFAR-10 CvT of vit-pytorch."""
 
-    def __init__(self, width: int, eps: float) -> None:
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
@@ -146,8 +146,8 @@ def make_norm(kind: str, width: int, *, bias: bool = True, eps: float = 1e-5) ->
 
 
 def make_activation(kind: str) -> nn.Module:
-    """An activation by name (of `nas.tally.ACTIVATIONS`, or "none")."""
-    makers: dict[str, Callable[[], nn.Module]] = {
+    """An activation by name, or "none"."""
+    kinds: dict[str, Callable[[], nn.Module]] = {
         "none": nn.Identity,
         "gelu": nn.GELU,
         "quick_gelu": QuickGELU,
@@ -155,4 +155,4 @@ def make_activation(kind: str) -> nn.Module:
         "star_relu": StarReLU,
         "squared_relu": SquaredReLU,
     }
-    return makers[kind]()
+    return kinds[kind]()

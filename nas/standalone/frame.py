@@ -23,10 +23,7 @@ CLASS_LINES = 120  # names of classes that need more are left out
 
 READER = '''\
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file: the length of a JSON header in 8 bytes, the header, the numbers.
-
-    Raises: ValueError for a damaged file.
-    """
+    """The tensors of a safetensors file: the length of a JSON header in 8 bytes, the header, the numbers."""
     data = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(data[:8], "little")
     try:
@@ -63,10 +60,7 @@ def load(folder: str | Path | None = None) -> Model:
 '''
 PREPROCESS = '''\
 def preprocess(images_BHWC: Tensor) -> Tensor:
-    """Images of bytes (0 to 255), {side} x {side} x {channels}, to what the network was trained on.
-
-    Raises: ValueError for images of another size.
-    """
+    """Images of bytes (0 to 255), {side} x {side} x {channels}, to what the network was trained on."""
     if images_BHWC.shape[1:] != ({side}, {side}, {channels}):
         raise ValueError(f"B x {side} x {side} x {channels} is expected, not {{tuple(images_BHWC.shape)}}")
     mean, std = (torch.tensor(each, device=images_BHWC.device).mul(255).view(-1, 1, 1) for each in (MEAN, STD))
@@ -93,7 +87,8 @@ An image classifier in one file, which needs PyTorch and nothing else. Written b
     logits = {use}  # with model.safetensors beside this file
 
 Shapes: B images, N tokens (row by row over the square map, the class token first where there is one), C channels,
-H = W = side of the map. Fresh weights are PyTorch's own, not those that the network was trained from."""
+H = W = side of the map; layers take BNC and give BNC where they say nothing else. Fresh weights are PyTorch's own, not
+those that the network was trained from."""
     return [f'"""{first[0].rstrip(".")}.', *first[1:], "", *told.splitlines(), '"""']
 
 

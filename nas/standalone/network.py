@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
+import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 from torch import nn
@@ -10,7 +13,7 @@ from torch import nn
 from nas.architecture import Stage
 from nas.layers.blocks import PreNormBlock
 from nas.standalone.expressions import Spelling
-from nas.standalone.printing import INDENT, line, statement
+from nas.standalone.printing import INDENT, expression, statement
 
 BODY = INDENT * 2
 LONGEST_PERIOD = 4  # blocks in a loop, such as pooling and attention by turns
@@ -44,24 +47,62 @@ def _stage(spelling: Spelling, made: nn.Module, stage: Stage) -> list[str]:
     written = []
     for module, block in zip(blocks, stage.blocks, strict=True):
         spelling.mixer = block.mixer.kind
-        written.append(_block(spelling, module))
-    lines, indent = statement(_assign("stage", opened), BODY), BODY + INDENT
-    for period, times in repeats(["\n".join(map(line, each)) for each in written]):
-        if times > 1:
-            lines.append(f"{BODY}for _ in range({times}):")
-        steps = [step for index in period for step in written[index]]
-        lines += [text for step in steps for text in statement(step, indent if times > 1 else BODY)]
-    return [*lines, f"{BODY}self.stages.append(stage)"]
+        written.append(Written(spelling.module(module), isinstance(module, PreNormBlock)))
+    lines = statement(_assign("stage", opened), BODY)
+    single: list[Written] = []  # blocks that no loop repeats
+    for period, times in repeats(["\n".join(each.lines("")) for each in written]):
+        if times == 1:
+            single += [written[index] for index in period]
+        else:
+            lines += [*_singles(single), f"{BODY}for _ in range({times}):"]
+            lines += [text for index in period for text in written[index].lines(BODY + INDENT)]
+            single = []
+    return [*lines, *_singles(single), f"{BODY}self.stages.append(stage)"]
 
 
-def _block(spelling: Spelling, block: nn.Module) -> list[ast.stmt]:
-    call = spelling.module(block)
-    steps: list[ast.stmt] = []
-    if isinstance(block, PreNormBlock):
-        named = list(zip(("mix", "mlp"), call.args, strict=False))
-        steps = [_assign(name, part) for name, part in named if isinstance(part, ast.Call)]
-        call.args = [ast.Name(name) if isinstance(part, ast.Call) else part for name, part in named]
-    return [*steps, ast.Expr(ast.Call(_name("stage.append"), [call], []))]
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """The call that makes a block; its mixer is an argument of the call, or of the branch that comes first."""
+
+    call: ast.Call
+    branched: bool
+
+    @property
+    def mixer(self) -> ast.expr:
+        """What makes its mixer."""
+        branch = self.call.args[0]
+        return branch.args[1] if self.branched and isinstance(branch, ast.Call) else branch
+
+    def of_any(self) -> Written:
+        """The same block of what is called `mixer`."""
+        call = copy.deepcopy(self.call)
+        holder = call.args[0] if self.branched else call
+        assert isinstance(holder, ast.Call)  # noqa: S101 - a block is made with a branch or with a mixer
+        holder.args[int(self.branched)] = ast.Name("mixer")
+        return Written(call, self.branched)
+
+    def lines(self, indent: str) -> list[str]:
+        """The lines that append it to `stage`, its branches named before."""
+        call, steps = copy.copy(self.call), []
+        if self.branched:
+            named = list(zip(("mix", "mlp"), call.args, strict=False))
+            steps = [_assign(name, part) for name, part in named if isinstance(part, ast.Call)]
+            call.args = [ast.Name(name) if isinstance(part, ast.Call) else part for name, part in named]
+        appended = ast.Expr(ast.Call(_name("stage.append"), [call], []))
+        return [text for step in (*steps, appended) for text in statement(step, indent)]
+
+
+def _singles(blocks: Sequence[Written]) -> list[str]:
+    """The lines of blocks that differ from their neighbours; those that do so in the mixer alone make a loop."""
+    lines: list[str] = []
+    for common, found in itertools.groupby(blocks, lambda each: each.of_any().lines(BODY + INDENT)):
+        group = list(found)
+        if len(group) == 1:
+            lines += group[0].lines(BODY)
+        else:
+            mixers = ast.Tuple([each.mixer for each in group], ast.Load())
+            lines += [*expression(mixers, BODY, before="for mixer in ", after=":"), *common]
+    return lines
 
 
 def repeats(items: Sequence[str]) -> Iterator[tuple[range, int]]:

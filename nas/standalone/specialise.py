@@ -20,6 +20,7 @@ from nas.standalone.recording import Calls
 from nas.standalone.tidying import loads, tidy, without_unread
 
 INDENT = " " * 4
+SAID_ABOVE = ("BNC to BNC.", "Elementwise.")  # of `forward`; the head of the file says it once for all
 
 
 class Specialiser:
@@ -96,6 +97,8 @@ class _Class:
     def rewritten(self) -> Definition:
         methods = {each.name: each for each in self.node.body if isinstance(each, ast.FunctionDef)}
         for method in methods.values():
+            if ast.get_docstring(method) in SAID_ABOVE:
+                del method.body[0]
             self._fold(method)
         for name, method in methods.items():
             if name.startswith("_") and not name.startswith("__") and not loads([self.node], f"self.{name}"):
@@ -215,8 +218,9 @@ def _fewer_options(node: ast.FunctionDef, home: Module, words: set[str]) -> Defi
         if isinstance(each, ast.AnnAssign) and isinstance(each.value, ast.Dict):
             pairs = zip(each.value.keys, each.value.values, strict=True)
             kept = [(key, value) for key, value in pairs if isinstance(key, ast.Constant) and key.value in words]
-            each.value = ast.Dict([key for key, _ in kept], [value for _, value in kept])
-            lines += statement(each, INDENT)
+            short = ast.Dict([key for key, _ in kept], [value for _, value in kept])
+            made.body[made.body.index(each)] = plain = ast.Assign([each.target], short, lineno=0)
+            lines += statement(plain, INDENT)
         else:
             lines += home.text(before).splitlines()
     return Definition(made, "\n".join(lines))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from networks import MODERN, PYRAMID, network, patch, stage
+from networks import EVERY, MODERN, PYRAMID, network, patch, stage
 from safetensors.torch import load_file, save_file
 from standing import executed, small, standing
 
@@ -17,6 +17,7 @@ from nas.errors import ExportError
 from nas.mixers import MIXERS, Attention, DepthwiseConv, Identity
 from nas.model import Backbone, build
 from nas.standalone import run, run_all, source
+from nas.tally import ACTIVATIONS, NORMS
 from search_spaces import SPACES, get
 
 ALLOWED = {"torch", *sys.stdlib_module_names}
@@ -32,23 +33,32 @@ def candidates():
 
 
 CANDIDATES = dict(candidates())
-NETWORKS = {**{name: zoo.get(name) for name in zoo.names()}, **CANDIDATES, "modern": MODERN, "pyramid": PYRAMID}
+NETWORKS = {
+    **{name: zoo.get(name) for name in zoo.names()},
+    **CANDIDATES,
+    "modern": MODERN,
+    "pyramid": PYRAMID,
+    "every": EVERY,
+}
+LINES = 400
+MOST_LINES = 480  # of every mixer, norm and activation at once, which no space has
 
 
 @pytest.fixture(scope="module")
 def texts():
     meant = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
     return {
-        name: source(each, in_channels=3, num_classes=1000, title=name, classes=[*map(str, range(1000))], **meant)
+        name: source(each, in_channels=3, num_classes=1000, title=name, classes=[*map(str, names)], **meant)
         for name, each in NETWORKS.items()
         if name not in {"modern", "pyramid"}
+        for names in [range(10 if name == "every" else 1000)]
     }
 
 
 def test_a_file_is_under_400_lines_and_imports_torch_and_the_standard_library_only(texts):
-    assert len(texts) == len(zoo.names()) + len(CANDIDATES) >= 78 + 20
+    assert len(texts) == len(zoo.names()) + len(CANDIDATES) + 1 >= 78 + 20
     for name, text in texts.items():
-        assert text.count("\n") < 400, name
+        assert text.count("\n") < (MOST_LINES if name == "every" else LINES), name
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
                 assert {alias.name.split(".")[0] for alias in node.names} <= ALLOWED, name
@@ -115,6 +125,37 @@ def test_only_what_a_network_uses_of_a_layer_is_in_its_file():
         assert word not in text
     assert "AttentionMixer(32, heads=4)" in text
     assert "Mlp(32, hidden=128)" in text
+
+
+def test_every_mixer_norm_and_activation_is_in_the_longest_network():
+    blocks = [block for part in EVERY.stages for block in part.blocks]
+
+    assert {block.mixer.kind for block in blocks} >= {k for k, each in MIXERS.items() if each.__module__[:4] == "nas."}
+    assert {block.norm for block in blocks} | {"none"} == set(NORMS)
+    assert {block.activation for block in blocks} == set(ACTIVATIONS)
+
+
+def test_blocks_that_differ_in_the_mixer_alone_are_a_loop_over_the_mixers():
+    mixers = (Attention(head_width=8), DepthwiseConv(), Identity())
+    odd = Block(mixer=Identity(), mlp_ratio=2)
+    alike = tuple(Block(mixer=each) for each in mixers)
+
+    text = source(network(Stage(embedding=patch(), width=32, blocks=(*alike, odd))), in_channels=3, num_classes=2)
+
+    loop = "for mixer in (AttentionMixer(32, heads=4), DepthwiseMixer(32, side=8, kernel=3), nn.Identity()):"
+    assert loop in text
+    assert "mix = Branch(nn.LayerNorm(32), mixer)" in text
+    assert text.count("stage.append") == 2
+
+
+def test_blocks_of_the_conv_mixer_layout_make_such_a_loop_too(tmp_path):
+    fields = {"layout": "conv_mixer", "mlp_ratio": 0, "norm": "batch"}
+    pair, expected = standing(tmp_path / "m", network(stage(DepthwiseConv(), Attention(head_width=8), **fields)))
+
+    assert "for mixer in (DepthwiseMixer(32, side=8, kernel=3), AttentionMixer(32, heads=4)):" in (
+        pair[0] / "model.py"
+    ).read_text(encoding="utf-8")
+    assert torch.allclose(run(*pair), expected, rtol=0, atol=1e-6)
 
 
 def test_equal_blocks_are_a_loop_and_blocks_by_turns_too():
