@@ -65,7 +65,7 @@ def costs_of(record: StudyRecord) -> list[str]:
 def built_in(record: StudyRecord) -> bool:
     """Whether our own training made it, whose accuracy is a share of validation images."""
     told = record.settings.get("of") or record.settings
-    return told.get("evaluate") == "train and validate"
+    return told.get("evaluate") in ("train and validate", "validate by inherited weights")
 
 
 def value_at(trial: Trial, name: str, level: int) -> float | None:

@@ -102,6 +102,9 @@ def _curve(attempts: Sequence[Attempt]) -> str:
     return f"{plain(name)} by epoch: {', '.join(told[-12:])}" if told else ""
 
 
+WEIGHTS = {"inherit": "those of the nearest trained trial", "supernet": "those of a supernet; nothing is trained"}
+
+
 def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], versions: Iterable[str], where: str) -> str:
     """What is searched for and where, by whom, and how to go on.
 
@@ -125,7 +128,7 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "objectives": ", ".join(code(each) for each in told.get("objectives", ())),
         "limits": ", ".join(code(each) for each in told.get("limits", ())) or "none",
         "budget of a trial": budget,
-        "weights to begin with": "those of the nearest trained trial" if told.get("weights") == "inherit" else "",
+        "weights to begin with": WEIGHTS.get(str(told.get("weights")), ""),
         "proposed by": ", ".join(f"{code(name)} {count}" for name, count in origins.most_common()),
         "seeds of the trials": _range(seeds),
         "space shrank": "in phases, while a supernet was trained; `nas report` draws it" if told.get(SETTING) else "",

@@ -105,25 +105,30 @@ def commands(account: Account) -> tuple[str, ...]:
         words += ["--costs", settings["costs"]] if settings.get("costs") else []
     for name in ("objective", "limit"):
         words += [word for each in settings[f"{name}s"] for word in (f"--{name}", each)]
-    words += ["--epochs", epochs_of(settings), *_rungs(settings)]
+    low, high = epochs_of(settings)
+    words += ["--epochs", f"{low}:{high}" if low != high else high, *_rungs(settings)]
     words += ["--trials", sum(trial.source is Source.TRAINED for trial in record.trials)]
     words += ["--sampler", sampler_of(Counter(trial.origin for trial in record.trials))]
     words += ["--seed", seed] if (seed := _seed(record.trials)) is not None else []
-    words += ["--weights", begun] if (begun := weights_of(settings)) else []
+    words += [word for option, value in weights_of(settings) if value is not None for word in (*option.split(), value)]
     plain = dataclasses.asdict(Recipe())
     recipe = settings.get("recipe") or {}
     for name in ("subset", "batch_size", "lr", "augment"):
         if recipe.get(name, plain[name]) != plain[name]:
             words += [f"--{name.replace('_', '-')}", recipe[name]]
     words += [f"--{ending[1:]}" for ending in (PUBLISHED, BASELINE) if ending in account.companions]
-    found = [shlex.join(map(str, words))]
+    return (shlex.join(map(str, words)), *_confirmations(account))
+
+
+def _confirmations(account: Account) -> list[str]:
+    record, found = account.record, list[str]()
     for ending in (CONFIRM, BASELINE + CONFIRM):
         if (again := account.companions.get(ending)) is not None:
             networks = {trial.genome[:-1] for trial in again.trials}
             seeds = {trial.genome[-1] for trial in again.trials}
             study = shlex.quote(record.name + ending.removesuffix(CONFIRM))
             found.append(f"nas confirm {study} --top {len(networks)} --seeds {len(seeds)}")
-    return tuple(found)
+    return found
 
 
 def _rungs(settings: Mapping[str, Any]) -> list[Any]:

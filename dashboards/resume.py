@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.samplers import NAMES
-from nas.supernet import INHERITED
+from nas.supernet import BY_SUPERNET
 
 OF_AUTO = {"spread", "surrogate"}  # what the trials of sampler auto are from, besides their starts
 
@@ -37,6 +37,7 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
     source = settings.get("source")
     if not isinstance(source, Mapping) and "space" not in settings:
         return f"nas.search(...)  # as it was made, with study={study!r} and trials=N"
+    low, high = epochs_of(settings)
     options = [("--study", study), ("--space", settings.get("space"))]
     if isinstance(source, Mapping):
         options += [("--data", source.get("data")), ("--resolution", source.get("resolution"))]
@@ -44,31 +45,37 @@ def command(study: str, settings: Mapping[str, Any], where: str, origins: Mappin
         options += [("--evaluate", settings["evaluate"]), ("--costs", settings.get("costs"))]
     options += [("--objective", each) for each in settings.get("objectives", ())]
     options += [("--limit", each) for each in settings.get("limits", ())]
-    options.append(("--epochs", epochs_of(settings)))
+    options.append(("--epochs", f"{low}:{high}" if low != high else high))
     for said, names in ((settings.get("recipe"), RECIPE), (settings.get("rungs"), RUNGS)):
         for name, (option, usual) in names.items():
             if isinstance(said, Mapping) and said.get(name, usual) != usual:
                 options.append((option, said[name]))
     options.append(("--rung-resolution", _first_side(settings)))
-    options.append(("--weights", weights_of(settings)))
+    options += weights_of(settings)
     if origins:
         options.append(("--sampler", sampler_of(origins)))
     told = [f"{name} {shlex.quote(str(value))}" for name, value in options if value is not None]
     return " \\\n  ".join(["nas search", *told, f"--trials N{where}"])
 
 
-def weights_of(settings: Mapping[str, Any]) -> str | None:
-    """What `--weights` is to be; None for the usual."""
-    told = settings.get("weights")
-    return "supernet" if told == INHERITED else told
-
-
-def epochs_of(settings: Mapping[str, Any]) -> str:
-    """What `--epochs` is to be: after a search by a supernet that of the networks that are trained then."""
+def epochs_of(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """What `--epochs` says: the smallest and the full budget, or what the best by a supernet are trained for."""
+    if settings.get("weights") == BY_SUPERNET:
+        full = int((settings.get("recipe") or {}).get("epochs", 1))
+        return full, full
     low, high = settings.get("epochs", (1, 1))
-    if settings.get("weights") == INHERITED:
-        low = high = (settings.get("recipe") or {}).get("epochs", high)
-    return f"{low}:{high}" if low != high else f"{high}"
+    return low, high
+
+
+def weights_of(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The options about what trials begin with, or are judged by; of a supernet those that are not as usual."""
+    found: list[tuple[str, Any]] = [("--weights", settings.get("weights"))]
+    told = settings.get("supernet")
+    if isinstance(told, Mapping):
+        found.append(("--supernet-epochs", told.get("epochs")))
+        found += [("--supernet-sampling", "uniform")] if told.get("sampling") == "uniform" else []
+        found += [("--shrink --shrink-cost", told.get("shrink_cost"))] if told.get("shrink") else []
+    return found
 
 
 def sampler_of(origins: Mapping[str, int]) -> str:

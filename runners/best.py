@@ -12,7 +12,7 @@ from nas.errors import InputError
 from nas.ranking import nearest, pareto, ranked, shortfall
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
-from nas.supernet import INHERITED
+from nas.supernet import BY_SUPERNET
 from nas.trial import Trial
 from runners.by_rung import foremost
 from runners.screen import Screen
@@ -42,7 +42,7 @@ def best(name: str, storage: str | None, *, count: int, svg: Path | None, as_jso
         print_json([trial_json(trial) for trial in shown])
         return
     title = f"{'front' if len(record.objectives) > 1 else 'best'} of {name}"
-    if record.settings.get("weights") == INHERITED:
+    if record.settings.get("weights") == BY_SUPERNET:
         title += " by inherited weights"
     table = trial_table(shown, record.objectives, title, limits=record.limits)
     out.print(table)

@@ -17,7 +17,7 @@ from nas.objectives import limits_from, objectives_from
 from nas.ranking import shortfall
 from nas.store.database import DEFAULT
 from nas.store.trouble import redact
-from nas.supernet import INHERITED
+from nas.supernet import BY_SUPERNET
 from nas.trial import Source, State, Trial
 from runners.baseline import comparison_json, comparison_line
 from runners.by_rung import rungs_json, rungs_line, spent_line
@@ -81,7 +81,7 @@ def close(outcome: Outcome, out: Console) -> None:
     limits = limits_from(setup.config.limits)
     if shown:
         title = "the front" if many else "the best"
-        title += " by inherited weights" if setup.settings.get("weights") == INHERITED else " found"
+        title += " by inherited weights" if setup.settings.get("weights") == BY_SUPERNET else " found"
         out.print(trial_table(shown, objectives, title, limits=limits))
     if rivals := _rivals(outcome):
         names, rival_trials = zip(*rivals, strict=True)

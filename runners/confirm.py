@@ -36,7 +36,7 @@ from nas.space import Space
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
-from nas.supernet import INHERITED
+from nas.supernet import BY_SUPERNET
 from nas.trial import Trial
 from nas.version import __version__
 from nas.wording import quantity, short_network
@@ -150,7 +150,7 @@ def _setup(record: StudyRecord, options: Mapping[str, Any]) -> Setup:
     if not NAME.fullmatch(name + CONFIRM):
         raise InputError(f"study name {name!r} is too long for the study of its replicates beside it")
     _complete(record)
-    if settings.get("weights") == INHERITED:
+    if settings.get("weights") == BY_SUPERNET:
         raise InputError(
             f"study {name!r} was judged by inherited weights, whatever the seed; `nas retrain {name}` trains its best"
         )

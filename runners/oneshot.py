@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from nas.measuring import LATENCY
 from nas.objectives import objectives_from
 from nas.replicates import measured_of
 from nas.store.reading import read_study, study_names
-from nas.supernet import INHERITED, files
+from nas.supernet import BY_SUPERNET, files
 from nas.supernet.course import Course, Phase
 from nas.supernet.course_text import phase_line
 from nas.supernet.files import SupernetFile
@@ -32,6 +33,7 @@ from runners.supernet_progress import SupernetProgress
 
 TIMES = 3  # epochs of a supernet, unless told, for one of a trained network
 WARM_UP = 0.1  # share of the epochs before classes are ranked
+EVALUATE = "validate by inherited weights"  # what the settings of a study call it
 FOLDER = ".supernet"  # beside the checkpoints of the study, after its name
 
 
@@ -67,8 +69,8 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
         files.check(file, setup.space, training.data)
     else:
         file = _made(setup, training, gpus, err)
-    said = {"weights": INHERITED, "supernet": file.digest}
-    settings, space = {**setup.settings, **said, "evaluate": "validate by inherited weights"}, setup.space
+    said = {"weights": BY_SUPERNET, "supernet": {"digest": file.digest, **_told(file)}}
+    settings, space = {**setup.settings, **said, "evaluate": EVALUATE}, setup.space
     if (told := file.facts.get("course")) is not None:
         settings["shrinking"], space = told, Course.from_json(told).narrowed(space)
     changed = dataclasses.replace(
@@ -82,6 +84,14 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
     return OneShot(changed, config, training, file)
 
 
+def _told(file: SupernetFile) -> dict[str, Any]:
+    """How it was trained, as the options say it."""
+    plan, shrinking = file.facts["plan"], file.facts["shrinking"]
+    charged = {} if shrinking is None else {"shrink_cost": shrinking["rule"]["cost_weight"]}
+    said = {"epochs": plan["recipe"]["epochs"], "sampling": plan["sampling"], "shrink": shrinking is not None}
+    return {**said, **charged}
+
+
 def _check_study(setup: Setup, url: str) -> None:
     """Raises: InputError where the study's trials are trained ones, or were judged by a supernet that is gone."""
     name = setup.study
@@ -90,7 +100,7 @@ def _check_study(setup: Setup, url: str) -> None:
             return
     except InputError:  # there is no database yet
         return
-    if read_study(url, name).settings.get("weights") != INHERITED:
+    if read_study(url, name).settings.get("weights") != BY_SUPERNET:
         raise InputError(
             f"study {name!r} holds trained trials, which do not compare with inherited weights; choose another --study"
         )

@@ -29,7 +29,7 @@ from nas.space import Space
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
-from nas.supernet import INHERITED
+from nas.supernet import BY_SUPERNET
 from nas.trial import State, Trial
 from nas.wording import quantity
 from runners.again import check_space, recipe_of
@@ -219,7 +219,7 @@ def plan_of_study(wanted: Wanted, url: str) -> Plan:
     recipe = _recipe(wanted, data, dict(wanted.fields), recipe_of(record.settings, name))
     used = frozenset(trial.budget.seed for trial in record.trials)
     training = Training(data, recipe, setup.training.costs)
-    space, inherited = replicated_template(setup.space.template), record.settings.get("weights") == INHERITED
+    space, inherited = replicated_template(setup.space.template), record.settings.get("weights") == BY_SUPERNET
     return Plan(name, setup, training, space, chosen, record.objectives, used, inherited)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from nas.errors import InputError
 from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study
-from nas.supernet import INHERITED
+from nas.supernet import BY_SUPERNET
 from nas.trial import Trial
 from nas.wording import quantity
 from runners.tables import print_json, shown_metrics, trial_json, value_text, what_it_is
@@ -81,7 +81,7 @@ def _print_usual(found: Sequence[Trial], record: StudyRecord, known: Columns, ou
 def title_of(found: Sequence[Trial], record: StudyRecord) -> str:
     """Of which study, how many of how many, and how they were judged where they were not trained."""
     count = len(record.trials)
-    how = ", judged by inherited weights" if record.settings.get("weights") == INHERITED else ""
+    how = ", judged by inherited weights" if record.settings.get("weights") == BY_SUPERNET else ""
     return f"{'' if len(found) == count else f'{len(found)} of {count} '}trials of {record.name}{how}"
 
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Supernet"]
 
-INHERITED = "inherited"
-"""What the settings and the protocol of a study call the weights of trials that are judged by a supernet."""
+BY_SUPERNET = "supernet"
+"""What the settings and the protocol of a study call the weights that its trials are judged by."""
 
 
 def __getattr__(name: str) -> Any:

@@ -159,3 +159,20 @@ def test_the_command_takes_every_setting_that_is_not_as_usual():
 
 def test_a_study_made_from_python_is_gone_on_with_from_python():
     assert "nas.search(...)" in command("s", {"objectives": ["accuracy:max"]}, "")
+
+
+def test_a_study_by_a_supernet_is_gone_on_with_by_the_options_that_made_it():
+    settings = {
+        "space": "cvt13-nas", "data": "digits (d, 32 px)", "source": {"data": "digits", "resolution": 32},
+        "recipe": {"epochs": 20}, "evaluate": "validate by inherited weights", "objectives": ["accuracy:max"],
+        "limits": [], "epochs": [1, 1], "weights": "supernet",
+        "supernet": {"digest": "d", "epochs": 60, "sampling": "uniform", "shrink": True, "shrink_cost": 0.05},
+    }  # fmt: skip
+    said = command("s", settings, "", Counter())
+
+    assert "--epochs 20" in said
+    assert "--weights supernet" in said
+    assert "--supernet-epochs 60" in said
+    assert "--supernet-sampling uniform" in said
+    assert "--shrink --shrink-cost 0.05" in said
+    assert "--evaluate" not in said

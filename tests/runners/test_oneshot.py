@@ -91,8 +91,8 @@ def test_a_supernet_is_made_judges_and_the_best_are_trained(searched, study):
     assert "supernet of s, epoch 2 of 2, loss" in err
     assert len(judged.trials) == 6
     assert all(each.state is State.COMPLETE and each.metrics["inherited"] == 1 for each in judged.trials)
-    assert (judged.settings["weights"], judged.settings["evaluate"]) == ("inherited", "validate by inherited weights")
-    assert judged.settings["supernet"] == files.read(searched[0] / FILE).digest
+    assert (judged.settings["weights"], judged.settings["evaluate"]) == ("supernet", "validate by inherited weights")
+    assert judged.settings["supernet"]["digest"] == files.read(searched[0] / FILE).digest
     assert (len(trained.trials), trained.settings["retrains"], trained.settings["from"]) == (3, "s", "scratch")
     assert "weights" not in trained.settings
     best = max(judged.trials, key=lambda each: each.metrics["accuracy"])
@@ -123,7 +123,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(nas, study, sea
     assert "0 of 3 trainings are new" in err
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert (told["trials"], told["complete"], told["supernet"]["epochs"]) == (6, 6, 2)
-    assert told["supernet"]["digest"] == study("s").settings["supernet"]
+    assert told["supernet"]["digest"] == study("s").settings["supernet"]["digest"]
     trust, rows = told["supernet"]["trust"], told["supernet"]["trained"]["networks"]
     assert trust["count"] == len(rows) == 3
     assert -1 <= trust["inherited"] <= 1
@@ -167,7 +167,7 @@ def test_a_study_of_one_kind_is_not_gone_on_with_by_the_other(nas, searched):
 
     assert by_training[0] == by_inheriting[0] == from_parents[0] == 2
     assert "study 's' was made with other settings (" in by_training[2]
-    assert "weights: inherited there" in by_training[2].replace("'", "").replace('"', "")
+    assert "weights: supernet there" in by_training[2].replace("'", "").replace('"', "")
     assert "study 's' was made with other settings (" in from_parents[2]
     assert "study 'kind' holds trained trials, which do not compare with inherited weights" in by_inheriting[2]
     assert not (searched[0] / "checkpoints" / "kind.supernet").exists()
@@ -203,7 +203,7 @@ def test_the_report_calls_nothing_trained_that_was_not(nas, searched):
     assert nas("report", "s", "--to", "s.html")[0] == 0
     page = (searched[0] / "s.html").read_text()
 
-    assert "No trial was trained: all were judged by the weights that they inherit from a supernet" in page
+    assert "Every accuracy here is by the weights that a network inherits from a supernet" in page
     assert "is by inherited weights" in page
     assert "--weights supernet" in page
     for untrue in ("one training", "after full training", "nas confirm", "--baseline", "--published"):
