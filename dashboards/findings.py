@@ -35,11 +35,11 @@ class Findings:
         format, version: of this description. study: its name. now: who drives it, empty for nobody.
         objectives, limits: what it searches. states: trials by state. reused, adopted: that it did not train itself.
         inherited: trials that began with the weights of another.
-        supernet: whether trials were judged by the weights of a supernet, and none was trained.
         headline: the best and its rivals. front: accuracy against cost. courses: progress, of random search too.
         climb: rungs. level: epochs at which choices are judged, and judged: networks that came there.
         importance, effects: of the genes. short: rank correlations of short trainings. scores: of scores without
-            training. shrinking: what became of the options while a supernet was trained. failures: by reason.
+            training. shrinking: what became of the options while a supernet was trained.
+            by_supernet: whether it judged the trials. failures: by reason.
         provenance: how to repeat it. winner: the best network itself.
     """
 
@@ -53,7 +53,6 @@ class Findings:
     reused: int
     adopted: int
     inherited: int
-    supernet: bool
     headline: Headline
     front: Front | None
     courses: tuple[Progress, ...]
@@ -65,6 +64,7 @@ class Findings:
     short: tuple[Short, ...]
     scores: Scores | None
     shrinking: Course | None
+    by_supernet: bool
     failures: tuple[Failure, ...]
     provenance: Provenance
     winner: Any
@@ -99,7 +99,6 @@ def findings(account: Account, *, seed: int = 0) -> Findings:
         reused=sum(trial.source is Source.REUSED for trial in record.trials),
         adopted=sum(trial.source is Source.ADOPTED for trial in record.trials),
         inherited=sum(trial.parent is not None for trial in record.trials),
-        supernet=record.settings.get("weights") == BY_SUPERNET,
         headline=top,
         front=front_of(account),
         courses=courses(account),
@@ -111,6 +110,7 @@ def findings(account: Account, *, seed: int = 0) -> Findings:
         short=short_trainings(record, judge.name, seed=seed),
         scores=scores(record, judge, seed=seed),
         shrinking=course_of(record.settings),
+        by_supernet=record.settings.get("weights") == BY_SUPERNET,
         failures=failures(record.trials),
         provenance=provenance(account),
         winner=by_number[top.winner.trial].candidate if top.winner else None,

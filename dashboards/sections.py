@@ -77,7 +77,7 @@ def _genes(found: Findings) -> Section | None:
         return None
     metric = Objective.parse(found.headline.objective).name
     where = f"after {_epochs(found.level)}" if len(found.climb.rungs) > 1 else "after full training"
-    where = "by inherited weights" if found.supernet else where
+    where = "by inherited weights" if found.by_supernet else where
     lines = [f"All of this is about {metric} {where}, which {found.judged:,} networks have."]
     if found.importance.r2 is None:
         lines.append(f"Importance of genes: {found.importance.verdict}.")

@@ -74,22 +74,21 @@ def _notes(found: Findings) -> list[str]:
     ):
         if count:
             notes.append(f"{count:,} of the trials were {what}.")
-    return [*notes, *_weights(found)]
+    return notes + _begun(found)
 
 
-def _weights(found: Findings) -> list[str]:
-    """What is behind the accuracies where trials were not trained from scratch."""
+def _begun(found: Findings) -> list[str]:
+    """With which weights the trials began, where that is not as usual."""
     notes = []
-    if found.supernet:
-        notes.append(
-            f"Every accuracy here is by the weights that a network inherits from a supernet: good for their order, as "
-            f"far as that can be trusted, and below what networks come to when they are trained. Study "
-            f"{found.study}.retrain has that of the best."
-        )
     if found.inherited:
         notes.append(
             f"{found.inherited:,} of the trials began with the weights of another: behind their accuracy is more "
             f"training than their own epochs, and `nas confirm` says what the best come to without it."
+        )
+    if found.by_supernet and found.states["complete"]:
+        notes.append(
+            f"No trial was trained: all were judged by the weights that they inherit from a supernet. What the best "
+            f"come to when they are trained stands in the study {found.study}.retrain, if they were."
         )
     return notes
 
@@ -121,7 +120,7 @@ def _cards(found: Findings) -> list[Card]:
 
 
 def _luck(found: Findings, value: Measured) -> str:
-    if found.supernet:
+    if found.by_supernet:
         return "by inherited weights"
     if value.low is None or value.high is None:
         return "no interval: one training"
@@ -163,7 +162,7 @@ def _best(found: Findings) -> Section:
                     else "it was not trained again."
                 )
             )
-    elif found.supernet:
+    elif found.by_supernet:
         lines.append(f"Its {goal.name} is by inherited weights: `nas retrain` says what training makes of it.")
     else:
         end = "high" if goal.maximize else "low"
@@ -209,7 +208,7 @@ def _gain(gain: Gain, goal: Objective) -> str:
 def _missing(found: Findings) -> list[str]:
     over = {gain.over for gain in found.headline.gains}
     lines: list[str] = []
-    if found.supernet:  # trained networks would be no rivals
+    if found.by_supernet:  # trained networks would be no rivals
         return lines
     if "published" not in over and found.provenance.recipe:
         lines.append(
@@ -250,7 +249,7 @@ def _contestants(found: Findings, winner: Contestant, goal: Objective) -> Table:
                 "-"
                 if row.value.low is None or row.value.high is None
                 else f"{quantity(row.value.low)} to {quantity(row.value.high)}",
-                "inherited weights" if found.supernet else _rests_on(row.value),
+                "inherited weights" if found.by_supernet else _rests_on(row.value),
                 *(quantity(row.metrics[name]) if name in row.metrics else "-" for name in names),
                 f"{row.trial} of {row.study}",
                 _cut(row.network),
