@@ -85,10 +85,13 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
 
 
 def _told(file: SupernetFile) -> dict[str, Any]:
-    """How it was trained, as the options say it."""
-    plan, shrinking = file.facts["plan"], file.facts["shrinking"]
-    charged = {} if shrinking is None else {"shrink_cost": shrinking["rule"]["cost_weight"]}
-    said = {"epochs": plan["recipe"]["epochs"], "sampling": plan["sampling"], "shrink": shrinking is not None}
+    """How it was trained, as the options say it. Raises: InputError for a file of another version that does not."""
+    try:
+        plan, shrinking = file.facts["plan"], file.facts["shrinking"]
+        charged = {} if shrinking is None else {"shrink_cost": shrinking["rule"]["cost_weight"]}
+        said = {"epochs": plan["recipe"]["epochs"], "sampling": plan["sampling"], "shrink": shrinking is not None}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file.path}: a supernet that does not say how it was trained ({error})") from error
     return {**said, **charged}
 
 
