@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BASELINE = ".baseline"  # random search; the study is called so after the search's name
 PUBLISHED = ".published"  # the published families, scaled into the limits
+RETRAIN = ".retrain"  # what `nas retrain` trained fully
 CONFIRM = ".confirm"  # what `nas confirm` trained again
 
 

@@ -45,7 +45,7 @@ def inherited(model: nn.Module, parent: nn.Module, weights: Mapping[str, Tensor]
     given = {slot.key: weights[name] for name, slot, _ in _tensors(parent)}
     copied = 0
     for _, slot, into in _tensors(model):
-        if slot.key in given:
+        if slot.key in given and given[slot.key].ndim == into.ndim:
             count = inherit(into, given[slot.key], slot.fused)
             copied += count if isinstance(into, nn.Parameter) else 0
     return copied / max(1, sum(each.numel() for each in model.parameters()))

@@ -164,7 +164,9 @@ def _begun(result: Result) -> int:
 
 def _found_nothing(trial: Trial) -> bool:
     """Whether it was to begin with another's weights, and is from scratch."""
-    return trial.parent is not None and any(told.get("inherited") == 0 for told in trial.curve.values())
+    return trial.parent is not None and any(
+        told.get("inherited") == 0 and not told.get("anew") for told in trial.curve.values()
+    )
 
 
 def _counts(outcome: Outcome) -> str:

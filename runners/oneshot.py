@@ -12,9 +12,11 @@ from nas.api import Result, RunnerOptions
 from nas.config import SearchConfig
 from nas.costs import COSTS
 from nas.errors import InputError
+from nas.latency import checked_device
 from nas.measuring import LATENCY
-from nas.objectives import objectives_from
+from nas.objectives import limits_from, objectives_from
 from nas.replicates import measured_of
+from nas.store.database import connect
 from nas.store.reading import read_study, study_names
 from nas.supernet import BY_SUPERNET, files
 from nas.supernet.course import Course, Phase
@@ -24,11 +26,12 @@ from nas.supernet.judging import JudgeInherited, leave_weights
 from nas.supernet.making import Making, make
 from nas.supernet.plan import Shrinking, TrainingPlan
 from nas.supernet.shrinking import Rule, class_schedule
-from nas.trial import Trial
+from nas.trial import Source, Trial
 from runners.gpu_share import GpuShare
 from runners.job_setup import Setup, Training, pricing_of
 from runners.retrain import Wanted, plan_of_study, train
 from runners.retrain_report import Retrained
+from runners.runtime_env import read_runtime_env
 from runners.supernet_progress import SupernetProgress
 
 TIMES = 3  # epochs of a supernet, unless told, for one of a trained network
@@ -67,6 +70,7 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
     if config.supernet is not None:
         file = files.read(Path(config.supernet))
         files.check(file, setup.space, training.data)
+        _check_limits(file, setup)
     else:
         file = _made(setup, training, gpus, err)
     said = {"weights": BY_SUPERNET, "supernet": {"digest": file.digest, **_told(file)}}
@@ -84,6 +88,18 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
     return OneShot(changed, config, training, file)
 
 
+def _check_limits(file: SupernetFile, setup: Setup) -> None:
+    """Raises: InputError for a supernet that was trained within narrower limits: beyond them nothing was trained."""
+    ours = pricing_of(setup).limits
+    for each in limits_from(file.facts.get("limits") or []):
+        tighter = [own for own in ours if (own.name, own.sign) == (each.name, each.sign)]
+        if not any(each.excess({own.name: own.bound}) <= 0 for own in tighter):
+            raise InputError(
+                f"--supernet {file.path}: trained within {each} only; add --limit '{each}' to this search, or train "
+                f"another one"
+            )
+
+
 def _told(file: SupernetFile) -> dict[str, Any]:
     """How it was trained, as the options say it. Raises: InputError for a file of another version that does not."""
     try:
@@ -98,10 +114,8 @@ def _told(file: SupernetFile) -> dict[str, Any]:
 def _check_study(setup: Setup, url: str) -> None:
     """Raises: InputError where the study's trials are trained ones, or were judged by a supernet that is gone."""
     name = setup.study
-    try:
-        if name not in study_names(url):
-            return
-    except InputError:  # there is no database yet
+    connect(url, create=True).dispose()  # one that cannot be is said before anything is trained
+    if name not in study_names(url):
         return
     if read_study(url, name).settings.get("weights") != BY_SUPERNET:
         raise InputError(
@@ -128,12 +142,17 @@ def _made(setup: Setup, training: Training, gpus: GpuShare, err: Console) -> Sup
         def shrunk(phase: Phase, classes: int) -> None:
             progress.say(phase_line(phase, classes))
 
-        if setup.config.supernet_workers == 1:
+        if setup.config.runner != "ray":
+            checked_device(gpus.here)
             return make(making, folder, progress, shrunk, device=gpus.here)
         from runners.ray_supernet import make_together
 
         config = setup.config
-        options = RunnerOptions(workers=config.supernet_workers, gpus_per_trial=gpus.share, address=config.address)
+        options = RunnerOptions(
+            workers=config.supernet_workers, cpus_per_trial=config.cpus_per_trial, gpus_per_trial=gpus.share,
+            resources=config.resources, address=config.address,
+            runtime_env=read_runtime_env(Path(config.runtime_env)) if config.runtime_env is not None else None,
+        )  # fmt: skip
         return make_together(making, folder, progress, shrunk, options)
 
 
@@ -167,12 +186,16 @@ def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retr
     config = oneshot.asked
     best, others = chosen_of(result, config)
     for trial in best:
+        if trial.source is not Source.TRAINED:
+            continue  # the folder of another study, or none
         leave_weights(oneshot.file, trial.candidate, oneshot.training.data, Path(trial.budget.checkpoint))
     if not best and not others:
         return None
     options = {
         "runner": config.runner, "at_once": config.workers, "address": config.address,
         "checkpoints": config.checkpoints, "gpus_per_trial": config.gpus_per_trial,
+        "cpus_per_trial": config.cpus_per_trial, "resources": config.resources or None,
+        "runtime_env": config.runtime_env, "trial_timeout": config.trial_timeout,
     }  # fmt: skip
     wanted = Wanted(
         study=oneshot.setup.study, network=None, data=None, resolution=None, trial=None, top=None, seeds=1,

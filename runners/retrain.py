@@ -15,6 +15,7 @@ from nas import zoo
 from nas.api import NAME, Result
 from nas.architecture import Architecture
 from nas.checked import canonical_json
+from nas.companions import RETRAIN
 from nas.config import read_config
 from nas.data import ImageData
 from nas.errors import ArchitectureError, InputError, Terminated
@@ -39,8 +40,6 @@ from runners.retrain_epochs import Epochs
 from runners.retrain_report import Retrained, facts, tell
 from runners.search_command import carry_out, signals
 from runners.study_commands import setup_of
-
-RETRAIN = ".retrain"  # the study of the full trainings is called so after the study's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +228,8 @@ def _recipe(wanted: Wanted, data: ImageData, fields: Mapping[str, Any], search: 
 
 def _chosen(record: StudyRecord, judge: Objective, wanted: Wanted) -> list[Trial]:
     if wanted.numbers:
-        found = [record.trials[number] for number in wanted.numbers]
+        known = {trial.number: trial for trial in record.trials}
+        found = [known[number] for number in wanted.numbers]
     elif wanted.trial is not None:
         found = [trial for trial in record.trials if trial.number == wanted.trial]
         if not found:

@@ -21,7 +21,7 @@ from rich.console import Console
 from nas import zoo
 from nas.api import NAME, Result, Watch, search
 from nas.architecture import Architecture
-from nas.companions import BASELINE, PUBLISHED, Comparison
+from nas.companions import BASELINE, PUBLISHED, RETRAIN, Comparison
 from nas.config import SearchConfig
 from nas.errors import InputError, Terminated
 from nas.objectives import excess
@@ -76,6 +76,8 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
     started = time.monotonic()
     try:
         with signals():
+            if config.weights == "supernet":
+                starts(setup, lambda _: None)  # a wrong one is refused before the supernet is trained
             judged = _with_supernet(setup, url, gpus, err)
             setup = setup if judged is None else judged.setup
             start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
@@ -165,6 +167,7 @@ def _check_beside(setup: Setup) -> None:
     for asked, ending, what in (
         (config.published, PUBLISHED, "the published families"),
         (config.baseline, BASELINE, "random search"),
+        (config.weights == "supernet", RETRAIN, "the trainings of the best"),
     ):
         if asked and not NAME.fullmatch(setup.study + ending):
             raise InputError(f"study name {setup.study!r} is too long for the study of {what} beside it")

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -52,9 +53,15 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def calibrated(
-    weights: Mapping[str, Tensor], candidate: Architecture, data: ImageData, device: str = "cpu"
+    weights: Mapping[str, Tensor],
+    candidate: Architecture,
+    data: ImageData,
+    device: str = "cpu",
+    classes: Sequence[int] | None = None,
 ) -> Backbone:
     """The network with its part of the weights and statistics of its own, ready to be measured.
+
+    The statistics are of images of some `classes` (default: all), those that it is going to tell apart.
 
     Raises: SpaceError for a network that the weights do not hold.
     """
@@ -62,13 +69,16 @@ def calibrated(
         weights, candidate, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution
     ).to(device)
     there = torch.device(device)
-    images = Images(data, "train", there, min(1.0, CALIBRATED_BY / data.counts["train"]))
+    images = Images(data, "train", torch.device("cpu"))  # only some of them go to the device
+    order = np.random.default_rng(0).permutation(len(images))
+    kept = order if classes is None else order[np.isin(data.labels("train")[order], [*classes])]
+    images.rows = kept[:CALIBRATED_BY]
     preprocess = Preprocess(data, "none").to(there).eval()
 
     def batches() -> Iterable[Tensor]:
         for images_BHWC, _ in images.in_order(AT_ONCE):
             if len(images_BHWC) > 1:
-                yield preprocess(images_BHWC)
+                yield preprocess(images_BHWC.to(there))
 
     with precision(there):
         calibrate(model, batches())

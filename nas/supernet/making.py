@@ -9,7 +9,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import torch
 
 from nas.architecture import Architecture
 from nas.data import ImageData
-from nas.errors import InputError
+from nas.errors import InputError, OutOfMemory
 from nas.feasible import Pricing
 from nas.jobs import Metrics
+from nas.shortage import out_of_memory
 from nas.space import Genome, Space
 from nas.supernet import files
 from nas.supernet.course import Course, Phase
@@ -89,8 +90,21 @@ def make(
     Raises: InputError for a folder that holds a supernet made otherwise, or where another process is making it;
     SpaceError, Diverged.
     """
-    with _alone_in(folder) if team.leads else nullcontext():
-        return made(making, folder) or _trained(making, folder, told, shrunk, device, team)
+    with ExitStack() as stack:
+        refused = None
+        if team.leads:
+            try:
+                stack.enter_context(_alone_in(folder))
+            except InputError as error:
+                refused = error
+        if float(team.total(torch.tensor([float(refused is not None)], device=device))):  # all end, and nobody waits
+            raise refused or InputError(f"the leading worker could not have {folder} for itself")
+        try:
+            return made(making, folder) or _trained(making, folder, told, shrunk, device, team)
+        except (RuntimeError, MemoryError) as error:
+            if reason := out_of_memory(error):
+                raise OutOfMemory(f"{reason}: smaller batches (--batch-size) train a supernet in less") from error
+            raise
 
 
 @contextmanager
@@ -222,7 +236,8 @@ class _Run:
         order, done = self._begun()
         if order is None:
             trainer = self.train(space, None, rule.warm_up)
-            order = difficulty(accuracies(self._model(trainer, trainer.ends[0]), data, self.device))
+            model = self._model(trainer, trainer.ends[0], None)
+            order = difficulty(self._leaders(accuracies(model, data, self.device)))
             self._keep(order, done)
         last: list[SupernetTrainer] = []
 
@@ -230,7 +245,9 @@ class _Run:
             last[:] = [self.train(left, classes, rule.warm_up + number * epochs)]
 
         def judge(left: Space, genomes: Sequence[Genome], classes: tuple[int, ...]) -> list[Judged]:
-            return [self._judged(last[0], left, genome, classes) for genome in genomes]
+            found = [self._accuracy(last[0], left.decode(genome), classes) for genome in genomes]
+            told = zip(genomes, self._leaders(found), strict=True)
+            return [Judged(genome, accuracy, self._cost(left.decode(genome))) for genome, accuracy in told]
 
         def draw(left: Space, rng: random.Random) -> Genome:
             found = Pricing(left, self.making.pricing.price_of, self.making.pricing.limits).draw(rng)
@@ -246,15 +263,26 @@ class _Run:
                 shrunk(phase, len(data.classes))
         return self._course(done)
 
-    def _judged(self, trainer: SupernetTrainer, space: Space, genome: Genome, classes: Sequence[int]) -> Judged:
-        candidate = space.decode(genome)
-        found = accuracies(self._model(trainer, candidate), self.making.data, self.device, classes)
-        rule = self.making.shrinking
-        cost = self.making.pricing.price_of(candidate)[rule.cost] if rule is not None else 1.0
-        return Judged(genome, sum(found) / len(found), cost)
+    def _accuracy(self, trainer: SupernetTrainer, candidate: Architecture, classes: Sequence[int]) -> float:
+        """On the validation images of some classes, each class alike."""
+        model = self._model(trainer, candidate, classes)
+        found = accuracies(model, self.making.data, self.device, classes)
+        return sum(found) / len(found)
 
-    def _model(self, trainer: SupernetTrainer, candidate: Architecture) -> torch.nn.Module:
-        return calibrated(trainer.average, candidate, self.making.data, self.device)
+    def _cost(self, candidate: Architecture) -> float:
+        rule = self.making.shrinking or Shrinking()
+        return self.making.pricing.price_of(candidate)[rule.cost]
+
+    def _model(
+        self, trainer: SupernetTrainer, candidate: Architecture, classes: Sequence[int] | None
+    ) -> torch.nn.Module:
+        return calibrated(trainer.average, candidate, self.making.data, self.device, classes)
+
+    def _leaders(self, values: Sequence[float]) -> list[float]:
+        """The leader's of the figures that each of the team came to, so that all go on with the same space."""
+        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
+        told: list[float] = self.team.total(mine if self.team.leads else torch.zeros_like(mine)).tolist()
+        return told
 
     def _begun(self) -> tuple[tuple[int, ...] | None, list[Phase]]:
         path = self.folder / COURSE

@@ -145,6 +145,31 @@ def test_a_file_judges_for_another_search_without_training(nas, study):
     assert "take it home" not in out
 
 
+def test_a_supernet_that_was_trained_within_limits_judges_nothing_beyond_them(nas):
+    one = ["--trials", "1", "--retrain", "0", "--spread", "0", "--start", "none"]
+    within = nas(*SUPER, *one, "--supernet-epochs", "1", "--limit", "params<=3000", "--study", "within")
+    file = ["--supernet", "checkpoints/within.supernet/supernet.safetensors"]
+    beyond = nas(*SUPER, *one, *file, "--study", "beyond")
+    wider = nas(*SUPER, *one, *file, "--limit", "params<=3001", "--study", "beyond")
+    narrower = nas(*SUPER, *one, *file, "--limit", "params<=2999", "--limit", "macs<=1e6", "--study", "beyond")
+
+    assert (within[0], beyond[0], wider[0], narrower[0]) == (0, 2, 2, 0), narrower[2]
+    for refused in (beyond, wider):
+        assert "trained within params<=3000 only; add --limit 'params<=3000' to this search" in refused[2]
+
+
+def test_what_is_wrong_with_the_rest_of_the_command_is_said_before_a_supernet_is_trained(nas, tmp_path):
+    for given, told in (
+        (["--start", "cvt-31"], "cvt-31"),
+        (["--storage", f"sqlite:///{tmp_path}/none/x.db"], "none"),
+        (["--study", "n" * 125], "too long for the study of the trainings of the best"),
+    ):
+        code, _, err = nas(*SUPER, "--trials", "2", "--study", "early", *given)
+        assert code == 2, err
+        assert told in err
+        assert "supernet of" not in err
+
+
 def test_inherited_and_trained_trials_never_stand_for_each_other(nas):
     trained = nas(*QUICK, "--trials", "6", "--start", "none", "--study", "t", "--reuse", "--json")
     judged = nas(*SUPER, "--supernet", FILE, "--trials", "6", "--retrain", "0", "--spread", "0", "--reuse", "--study",

@@ -88,6 +88,21 @@ def test_a_networks_statistics_are_those_of_training_images_by_its_own_weights(d
     assert norm.running_mean.abs().max() > 0.01
 
 
+def test_where_some_classes_are_told_apart_the_statistics_are_of_their_images(digits, weights):
+    order = np.random.default_rng(0).permutation(digits.counts["train"])
+    rows = order[np.isin(digits.labels("train")[order], [3, 5])]
+    images = Images(digits, "train", HERE)
+    images.rows = rows
+    prepare, wanted = Preprocess(digits, "none").eval(), new(weights, BATCH)
+    calibrate(wanted, [prepare(images_BHWC) for images_BHWC, _ in images.in_order(AT_ONCE)])
+
+    found = calibrated(weights, BATCH, digits, classes=(5, 3)).state_dict()
+
+    assert len(rows) < AT_ONCE
+    for name, value in wanted.state_dict().items():
+        torch.testing.assert_close(found[name], value)
+
+
 def test_a_network_without_batch_norm_is_what_the_supernet_holds(digits, weights):
     wanted = new(weights, LAYER).state_dict()
 
