@@ -304,6 +304,15 @@ def test_a_search_stays_in_what_is_left_of_a_space_that_shrank(empty, tmp_path):
     assert empty("report", "d", "--to", "d.html")[0] == 0
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as on a terminal: a job in the background ignores it, and so does a command that it has ended."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_while_a_supernet_is_trained_the_same_command_goes_on(empty, tmp_path, monkeypatch):
     told, say = [], SupernetProgress.__call__
 

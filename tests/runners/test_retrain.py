@@ -141,6 +141,7 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(nas, searched):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - background jobs ignore it
     )
     said = ""
     while not re.search(r"trial 0, epoch \d+ of 30", said) and process.poll() is None:
