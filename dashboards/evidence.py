@@ -13,6 +13,7 @@ from nas.intervals import Interval, wilson
 from nas.measuring import LATENCY
 from nas.objectives import Objective
 from nas.store.reading import StudyRecord
+from nas.supernet import EVALUATE
 from nas.trial import Source, State, Trial
 
 FEWEST = 20  # networks that a statement about choices rests on, where there are so many
@@ -65,7 +66,7 @@ def costs_of(record: StudyRecord) -> list[str]:
 def built_in(record: StudyRecord) -> bool:
     """Whether our own training made it, whose accuracy is a share of validation images."""
     told = record.settings.get("of") or record.settings
-    return told.get("evaluate") in ("train and validate", "validate by inherited weights")
+    return told.get("evaluate") in ("train and validate", EVALUATE)
 
 
 def value_at(trial: Trial, name: str, level: int) -> float | None:

@@ -6,7 +6,6 @@ up for lost may come back and finish the write that it was at: that is then the 
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from nas.errors import InputError
+from nas.writing import written_whole
 
 STATE = "state.pt"
 PREFIX = "module."  # of the averaged weights in a state
@@ -29,19 +29,13 @@ def save(folder: Path, state: dict[str, Any], attempt: int = 1) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = STATE if attempt == 1 else f"state.{attempt}.pt"
-    temporary = folder / f".{name}.{os.getpid()}"
     try:
-        with temporary.open("wb") as file:
+        with written_whole(folder / name) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / name)
     except RuntimeError as error:
         if isinstance(error.__context__, OSError):  # torch hides what the disk said behind its own bookkeeping
             raise error.__context__ from None
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
     for path in _files(folder)[:-1]:
         if _attempt(path) < attempt:
             path.unlink(missing_ok=True)

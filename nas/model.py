@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, channels_last, nn
 
-from nas.architecture import Architecture, Block, Head, Normed, Stage
+from nas.architecture import Architecture, Block, Embedding, Head, Normed
 from nas.costs import cost
 from nas.errors import InputError
 from nas.initialise import initialise
@@ -27,7 +27,8 @@ class Backbone(nn.Module):
         widths = [in_channels, *(stage.width for stage in architecture.stages)]
         self.stages = nn.ModuleList(
             nn.Sequential(
-                embedding_of(stage, width, place), *(block_of(block, place, next(rates)) for block in stage.blocks)
+                embedding_of(stage.embedding, width, place, position=stage.position),
+                *(block_of(block, place, next(rates)) for block in stage.blocks),
             )
             for stage, width, place in zip(architecture.stages, widths, self.places, strict=False)
         )
@@ -97,15 +98,14 @@ def classifier_of(head: Head, width: int, num_classes: int) -> nn.Module:
     return MlpClassifier(width, hidden, num_classes) if hidden else nn.Linear(width, num_classes)
 
 
-def embedding_of(stage: Stage, width_in: int, place: Place) -> ConvEmbedding:
+def embedding_of(spec: Embedding, width_in: int, place: Place, *, position: str) -> ConvEmbedding:
     """What opens a stage: B x `width_in` x H x W maps to the BNC tokens of `place`."""
-    spec = stage.embedding
     return ConvEmbedding(
-        nn.Conv2d(width_in, stage.width, spec.kernel, spec.stride, spec.padding),
-        norm_of(spec, width_in if spec.norm_first else stage.width),
+        nn.Conv2d(width_in, place.width, spec.kernel, spec.stride, spec.padding),
+        norm_of(spec, width_in if spec.norm_first else place.width),
         activation=spec.activation,
         norm_first=spec.norm_first,
-        position_tokens=place.tokens if stage.position == "learned" else 0,
+        position_tokens=place.tokens if position == "learned" else 0,
         class_token=bool(place.extra),
     )
 

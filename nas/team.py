@@ -43,7 +43,7 @@ class Team:
             dist.all_reduce(part)
         return part
 
-    def wait(self, device: str) -> None:
+    def wait(self, device: torch.device | str) -> None:
         """Until all of the team are here."""
         self.total(torch.zeros(1, device=device))
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from nas.api import NAME
 from nas.companions import CONFIRM
-from nas.errors import InputError, Terminated
+from nas.errors import InputError
 from nas.intervals import Interval
 from nas.measuring import LATENCY
 from nas.objectives import Objective
@@ -44,7 +44,7 @@ from runners.again import check_space, recipe_of
 from runners.gpu_share import gpu_share
 from runners.job_setup import Setup
 from runners.screen import plain
-from runners.search_command import carry_out, signals
+from runners.search_command import carry_out, resumable
 from runners.study_commands import setup_of
 from runners.tables import trial_json
 
@@ -108,12 +108,8 @@ def run_confirm(
         highlight=False,
         soft_wrap=True,
     )
-    try:
-        with signals():
-            result = carry_out(dataclasses.replace(theirs, config=config), url, gpu_share(setup), err, start)
-    except Terminated:
-        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
-        raise
+    with resumable(url, err):
+        result = carry_out(dataclasses.replace(theirs, config=config), url, gpu_share(setup), err, start)
     again = {_key(setup.space, trial.candidate): trial for trial in result.trials}
     rows = confirmed(chosen, again, replicates, [objective.name for objective in measured])
     report = Report(name, judge, measured, replicates, by_mean(rows, judge))

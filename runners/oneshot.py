@@ -18,7 +18,7 @@ from nas.objectives import limits_from, objectives_from
 from nas.replicates import measured_of
 from nas.store.database import connect
 from nas.store.reading import read_study, study_names
-from nas.supernet import BY_SUPERNET, files
+from nas.supernet import BY_SUPERNET, EVALUATE, files
 from nas.supernet.course import Course, Phase
 from nas.supernet.course_text import phase_line
 from nas.supernet.files import SupernetFile
@@ -36,7 +36,6 @@ from runners.supernet_progress import SupernetProgress
 
 TIMES = 3  # epochs of a supernet, unless told, for one of a trained network
 WARM_UP = 0.1  # share of the epochs before classes are ranked
-EVALUATE = "validate by inherited weights"  # what the settings of a study call it
 FOLDER = ".supernet"  # beside the checkpoints of the study, after its name
 
 
@@ -45,7 +44,8 @@ class OneShot:
     """A search whose candidates are judged by a supernet.
 
     Attributes:
-        setup: what is carried out. asked: the configuration as it was. file: says which supernet it is.
+        setup: what is carried out. asked: the configuration as it was. training: of what is trained after it.
+        file: says which supernet it is.
     """
 
     setup: Setup

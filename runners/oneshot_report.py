@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.retraining import FEWEST
 from nas.supernet.files import SupernetFile
 from nas.trial import State
 from runners.retrain_report import Retrained, facts, tell
 from runners.view import clock
 
 ENOUGH = 0.5  # Kendall's tau from which on an order is of use
-FEWEST = 3  # networks that a rank correlation is given for
 CHANCE = 0.05  # probability of such a tau without any relation, above which nothing is known
 
 

@@ -18,7 +18,7 @@ from nas.checked import canonical_json
 from nas.companions import RETRAIN
 from nas.config import read_config
 from nas.data import ImageData
-from nas.errors import ArchitectureError, InputError, Terminated
+from nas.errors import ArchitectureError, InputError
 from nas.jobs import Budget
 from nas.measuring import LATENCY
 from nas.objectives import Objective
@@ -38,7 +38,7 @@ from runners.gpu_share import gpu_share
 from runners.job_setup import NetworkCosts, Setup, Training, prepare, read_architecture
 from runners.retrain_epochs import Epochs
 from runners.retrain_report import Retrained, facts, tell
-from runners.search_command import carry_out, signals
+from runners.search_command import carry_out, resumable
 from runners.study_commands import setup_of
 
 
@@ -99,12 +99,8 @@ def run_retrain(wanted: Wanted, storage: str | None, *, as_json: bool, out: Cons
     url = storage_url(storage)
     _check(wanted)
     plan = _of_network(wanted) if wanted.network is not None else plan_of_study(wanted, url)
-    try:
-        with signals():
-            retrained = train(wanted, plan, url, err)
-    except Terminated:
-        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
-        raise
+    with resumable(url, err):
+        retrained = train(wanted, plan, url, err)
     if as_json:
         sys.stdout.write(json.dumps(facts(retrained), allow_nan=False) + "\n")
     else:

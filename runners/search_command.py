@@ -74,28 +74,24 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
         check_target(Path(config.export).absolute(), force=True)
     err.print(opening(setup, url), highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
-    try:
-        with signals():
-            if config.weights == "supernet":
-                starts(setup, lambda _: None)  # a wrong one is refused before the supernet is trained
-            judged = _with_supernet(setup, url, gpus, err)
-            setup = setup if judged is None else judged.setup
-            start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
-            result = carry_out(setup, url, gpus, err, start)
-            oneshot = None if judged is None else trained_after(judged, result, url, err)
-            comparison = _baseline(setup, url, gpus, err) if config.baseline else None
-            published = None
-            if config.published and setup.training is not None:
-                published = _published(setup, setup.training, url, gpus, err)
-            seconds = time.monotonic() - started
-            outcome = Outcome(setup, result, published, comparison, None, url, seconds, oneshot)
-            if config.export is not None and judged is None and setup.training is not None and result.best is not None:
-                outcome = dataclasses.replace(
-                    outcome, exported=_exported(result, setup.training, config.export, err, setup.settings)
-                )
-    except Terminated:
-        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
-        raise
+    with resumable(url, err):
+        if config.weights == "supernet":
+            starts(setup, lambda _: None)  # a wrong one is refused before the supernet is trained
+        judged = _with_supernet(setup, url, gpus, err)
+        setup = setup if judged is None else judged.setup
+        start = starts(setup, lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True))
+        result = carry_out(setup, url, gpus, err, start)
+        oneshot = None if judged is None else trained_after(judged, result, url, err)
+        comparison = _baseline(setup, url, gpus, err) if config.baseline else None
+        published = None
+        if config.published and setup.training is not None:
+            published = _published(setup, setup.training, url, gpus, err)
+        seconds = time.monotonic() - started
+        outcome = Outcome(setup, result, published, comparison, None, url, seconds, oneshot)
+        if config.export is not None and judged is None and setup.training is not None and result.best is not None:
+            outcome = dataclasses.replace(
+                outcome, exported=_exported(result, setup.training, config.export, err, setup.settings)
+            )
     if as_json:
         sys.stdout.write(json.dumps(summary(outcome), allow_nan=False) + "\n")
     else:
@@ -282,6 +278,17 @@ def _published(setup: Setup, training: Training, url: str, gpus: GpuShare, err: 
     config = setup.config.model_copy(update=changes | setup.config.at_once)
     theirs = dataclasses.replace(setup, space=space, study=setup.study + PUBLISHED, config=config, scores=None)
     return carry_out(theirs, url, gpus, err, list(members.values()))
+
+
+@contextmanager
+def resumable(url: str, err: Console) -> Iterator[None]:
+    """As `signals`, and what is said then is how to go on."""
+    try:
+        with signals():
+            yield
+    except Terminated:
+        err.print(f"stopped; what is done is in {redact(url)}, and the same command goes on from there", soft_wrap=True)
+        raise
 
 
 @contextmanager

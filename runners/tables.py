@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from nas.objectives import Limit, Objective
 from nas.ranking import broken
 from nas.trial import State, Trial
 from nas.wording import quantity, short_network
+from nas.writing import written_whole
 from runners.screen import plain
 
 
@@ -135,12 +135,7 @@ def write_whole(text: str, path: Path) -> None:
         if path.exists() and not path.is_file():  # /dev/stdout, and a directory, which says so itself
             path.write_text(text, encoding="utf-8")
             return
-        whole = path.resolve()  # what a link points to is replaced, not the link
-        scratch = whole.with_name(f".nas-picture-{os.getpid()}")
-        try:
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(whole)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with written_whole(path.resolve()) as file:  # what a link points to is replaced, not the link
+            file.write(text.encode())
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
         raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error

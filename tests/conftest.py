@@ -87,6 +87,17 @@ def command(capsys, monkeypatch):
     return run
 
 
+@pytest.fixture
+def one_thread():
+    """What is to be equal to the bit is computed with as many threads; a worker has one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     before = os.environ.get("NAS_CACHE")

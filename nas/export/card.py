@@ -19,6 +19,7 @@ from nas.export.facts import title_of
 from nas.intervals import wilson
 from nas.latency import device_name, measure
 from nas.recipe import Recipe
+from nas.supernet import BY_SUPERNET
 from nas.training import share_of
 from nas.trial import Trial
 from nas.version import __version__
@@ -125,6 +126,8 @@ def _protocol(told: Told) -> str:
 def _begun(trial: Trial, settings: Mapping[str, Any]) -> str | None:
     if settings.get("from") == "search":
         return "those of the search"
+    if settings.get("weights") == BY_SUPERNET:
+        return "those of a supernet; it was not trained by itself"
     return None if trial.parent is None else f"those of trial {trial.parent}, as far as shapes allowed"
 
 

@@ -13,6 +13,9 @@ __all__ = ["Supernet"]
 BY_SUPERNET = "supernet"
 """What the settings and the protocol of a study call the weights that its trials are judged by."""
 
+EVALUATE = "validate by inherited weights"
+"""What the settings of a study call such an evaluation."""
+
 
 def __getattr__(name: str) -> Any:
     """The supernet needs torch; what tells of a course of training does not."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from nas.data import ImageData
 from nas.errors import InputError
 from nas.space import Space
+from nas.writing import written_whole
 
 FORMAT = "mixer-nas/supernet/1"
 NAME = "supernet.safetensors"
@@ -41,9 +41,7 @@ class SupernetFile:
     facts: Mapping[str, Any]
 
 
-def write(
-    path: Path, weights: Mapping[str, Tensor], space: Space, data: ImageData, facts: Mapping[str, Any]
-) -> SupernetFile:
+def write(path: Path, weights: Mapping[str, Tensor], space: Space, data: ImageData, facts: Mapping[str, Any]) -> None:
     """Write the weights by slot. Raises: OSError."""
     told = {
         "format": FORMAT,
@@ -53,16 +51,8 @@ def write(
         "facts": json.dumps(facts, allow_nan=False),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(save({name: each.contiguous() for name, each in weights.items()}, told))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return read(path)
+    with written_whole(path) as file:
+        file.write(save({name: each.contiguous() for name, each in weights.items()}, told))
 
 
 def read(path: Path) -> SupernetFile:

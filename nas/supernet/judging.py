@@ -69,13 +69,14 @@ def calibrated(
         weights, candidate, in_channels=data.channels, num_classes=len(data.classes), resolution=data.resolution
     ).to(device)
     there = torch.device(device)
-    images = Images(data, "train", torch.device("cpu"))  # only some of them go to the device
-    order = np.random.default_rng(0).permutation(len(images))
-    kept = order if classes is None else order[np.isin(data.labels("train")[order], [*classes])]
-    images.rows = kept[:CALIBRATED_BY]
-    preprocess = Preprocess(data, "none").to(there).eval()
 
     def batches() -> Iterable[Tensor]:
+        """Not begun for a network without batch norms."""
+        images = Images(data, "train", torch.device("cpu"))  # only some of them go to the device
+        order = np.random.default_rng(0).permutation(len(images))
+        kept = order if classes is None else order[np.isin(data.labels("train")[order], [*classes])]
+        images.rows = kept[:CALIBRATED_BY]
+        preprocess = Preprocess(data, "none").to(there).eval()
         for images_BHWC, _ in images.in_order(AT_ONCE):
             if len(images_BHWC) > 1:
                 yield preprocess(images_BHWC.to(there))

@@ -6,10 +6,10 @@ import dataclasses
 import errno
 import fcntl
 import json
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from nas.architecture import Architecture
 from nas.data import ImageData
 from nas.errors import InputError, OutOfMemory
-from nas.feasible import Pricing
+from nas.feasible import Priced, Pricing
 from nas.jobs import Metrics
 from nas.shortage import out_of_memory
 from nas.space import Genome, Space
@@ -33,6 +33,7 @@ from nas.supernet.shrinking import Judged, difficulty, shrink
 from nas.supernet.training import SupernetTrainer
 from nas.team import ALONE, Team
 from nas.version import __version__
+from nas.writing import written_whole
 
 COURSE = "course.json"
 LOCK = ".lock"
@@ -201,13 +202,8 @@ def _made_otherwise(folder: Path, differ: Sequence[str]) -> str:
 
 def _write(path: Path, body: Mapping[str, Any]) -> None:
     """JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(body), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        file.write(json.dumps(body).encode())
 
 
 @dataclasses.dataclass
@@ -219,11 +215,21 @@ class _Run:
     device: str
     team: Team
 
+    @property
+    def rule(self) -> Shrinking:
+        """How the space shrinks; asked of a making that says so."""
+        return self.making.shrinking or Shrinking()
+
+    def _pricing(self, space: Space) -> Pricing:
+        """The limits, over what is left of the space."""
+        return Pricing(space, self.making.pricing.price_of, self.making.pricing.limits)
+
     def train(self, space: Space, classes: Sequence[int] | None, stop: int) -> SupernetTrainer:
         """On to `stop` epochs in all, with networks of `space` and images of some classes."""
-        pricing = Pricing(space, self.making.pricing.price_of, self.making.pricing.limits)
+        pricing = self._pricing(space)
         trainer = SupernetTrainer(
-            self.supernet, self.making.data, self.making.plan, self.folder, draw=_drawing(pricing),
+            self.supernet, self.making.data, self.making.plan, self.folder,
+            draw=lambda rng: _drawn(pricing, rng).candidate,
             ends=_ends(pricing), classes=classes, seed=self.making.seed, device=self.device, team=self.team,
         )  # fmt: skip
         trainer.run(self.told, stop)
@@ -231,8 +237,7 @@ class _Run:
 
     def shrinking(self, shrunk: Callable[[Phase, int], None] | None) -> Course:
         """The phases, those that have ended read from the folder; trains to the end of the last."""
-        rule, data, space = self.making.shrinking, self.making.data, self.making.pricing.space
-        assert rule is not None  # noqa: S101 - asked for only then
+        rule, data, space = self.rule, self.making.data, self.making.pricing.space
         order, done = self._begun()
         if order is None:
             trainer = self.train(space, None, rule.warm_up)
@@ -249,9 +254,12 @@ class _Run:
             told = zip(genomes, self._leaders(found), strict=True)
             return [Judged(genome, accuracy, self._cost(left.decode(genome))) for genome, accuracy in told]
 
+        @lru_cache(1)
+        def priced(left: Space) -> Pricing:
+            return self._pricing(left)
+
         def draw(left: Space, rng: random.Random) -> Genome:
-            found = Pricing(left, self.making.pricing.price_of, self.making.pricing.limits).draw(rng)
-            return left.sample(rng) if found is None else found.genome
+            return _drawn(priced(left), rng).genome
 
         for phase in shrink(
             space, order, train=train, judge=judge, shares=rule.shares, epochs=rule.epochs,
@@ -270,8 +278,7 @@ class _Run:
         return sum(found) / len(found)
 
     def _cost(self, candidate: Architecture) -> float:
-        rule = self.making.shrinking or Shrinking()
-        return self.making.pricing.price_of(candidate)[rule.cost]
+        return self.making.pricing.price_of(candidate)[self.rule.cost]
 
     def _model(
         self, trainer: SupernetTrainer, candidate: Architecture, classes: Sequence[int] | None
@@ -295,23 +302,17 @@ class _Run:
             raise InputError(f"{path}: not the course of a supernet that was begun ({error})") from error
 
     def _course(self, done: Sequence[Phase]) -> Course:
-        rule = self.making.shrinking or Shrinking()
-        return Course(tuple(done), len(self.making.data.classes), rule.cost, rule.rule.cost_weight)
+        return Course(tuple(done), len(self.making.data.classes), self.rule.cost, self.rule.rule.cost_weight)
 
     def _keep(self, order: Sequence[int], done: Sequence[Phase]) -> None:
         if self.team.leads:
             _write(self.folder / COURSE, {"order": [*order], "course": self._course(done).as_json()})
 
 
-def _drawing(pricing: Pricing) -> Callable[[random.Random], Architecture]:
-    def draw(rng: random.Random) -> Architecture:
-        found = pricing.draw(rng)
-        if found is None:
-            raise InputError("no architecture found within the limits to train the supernet with")
-        network: Architecture = found.candidate
-        return network
-
-    return draw
+def _drawn(pricing: Pricing, rng: random.Random) -> Priced:
+    if (found := pricing.draw(rng)) is None:
+        raise InputError("no architecture found within the limits to train the supernet with")
+    return found
 
 
 def _ends(pricing: Pricing) -> tuple[Architecture, Architecture]:

@@ -50,8 +50,9 @@ class Supernet(nn.Module):
     def forward(self, x_BCHW: Tensor, candidate: Architecture, *, drop_path: float = 0.0) -> Tensor:
         """Images through a network of the space, by its part of the weights, to logits.
 
-        Batch norms take the statistics of the batch in training; else those of a new network: `extract` and
-        `nas.supernet.calibrate` give it its own. Raises: SpaceError for a network that is not of the space.
+        Batch norms take the statistics of the batch in training; else those of a new network, as `extract` leaves them:
+        `nas.supernet.judging.calibrated` gives a network its own. Raises: SpaceError for a network that is not of the
+        space.
         """
         row = parts(candidate, self.in_channels, self.num_classes, drop_path)
         return flow(candidate, row, self._taken, x_BCHW, training=self.training)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nas.architecture import Architecture, Block, Head, Stage
+from nas.architecture import Architecture, Block, Embedding, Head
 from nas.layers.common import to_map
 from nas.model import block_of, classifier_of, embedding_of, norm_of, pooled
 from nas.supernet.slots import Slot, slots
@@ -57,8 +57,7 @@ def parts(architecture: Architecture, in_channels: int, num_classes: int, drop_p
     total = sum(len(stage.blocks) for stage in architecture.stages)
     done = 0
     for index, (stage, place) in enumerate(zip(architecture.stages, architecture.places, strict=True)):
-        bare = dataclasses.replace(stage, blocks=stage.blocks[:1])  # embeddings of deep and shallow stages are equal
-        found.append(Part(f"stages.{index}.0", _embedding(bare, width, place)))
+        found.append(Part(f"stages.{index}.0", _embedding(stage.embedding, width, place, stage.position)))
         for number, block in enumerate(stage.blocks, 1):
             rate = drop_path * done / max(1, total - 1)
             found.append(Part(f"stages.{index}.{number}", _block(block, place, rate)))
@@ -104,8 +103,8 @@ def _shell(make: Callable[[], nn.Module]) -> Shell:
 
 
 @lru_cache(REMEMBERED)
-def _embedding(stage: Stage, width_in: int, place: Place) -> Shell:
-    return _shell(lambda: embedding_of(stage, width_in, place))
+def _embedding(spec: Embedding, width_in: int, place: Place, position: str) -> Shell:
+    return _shell(lambda: embedding_of(spec, width_in, place, position=position))
 
 
 @lru_cache(REMEMBERED)

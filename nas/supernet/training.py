@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import time
@@ -25,8 +24,6 @@ from nas.supernet.network import Supernet
 from nas.supernet.plan import TrainingPlan
 from nas.team import ALONE, Team
 from nas.training import Images, adamw, epoch_seed, precision
-
-log = logging.getLogger(__name__)
 
 Draw = Callable[[random.Random], Architecture]
 """A network of the space, drawn at random: within the limits of a search, or of a space that has shrunk."""
@@ -108,7 +105,7 @@ class SupernetTrainer:
             self.seconds += time.monotonic() - started
             if self.team.leads:
                 self.save()
-            self.team.wait(str(self.device))  # whoever begins from the checkpoint finds it
+            self.team.wait(self.device)  # whoever begins from the checkpoint finds it
             report(self.epoch, {**metrics, "epoch_seconds": time.monotonic() - started})
 
     def _train_epoch(self) -> Metrics:

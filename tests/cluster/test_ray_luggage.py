@@ -72,9 +72,8 @@ def trained(space, data, tmp_path, **how):
     return {trial.number: (trial.digest, trial.metrics["accuracy"], trial.metrics["loss"]) for trial in result.trials}
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_every_node_gets_the_data_once_and_training_ends_as_it_does_without_ray(nodes, digits, tmp_path, monkeypatch):
-    import torch
-
     import search_spaces
     from runners import ray_luggage
 
@@ -91,10 +90,7 @@ def test_every_node_gets_the_data_once_and_training_ends_as_it_does_without_ray(
 
     space = search_spaces.get("metaformer", digits.resolution)
     there = trained(space, digits, tmp_path, runner="ray", address=cluster.address, workers=4, watch=watch)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # as workers have
     here = trained(space, digits, tmp_path, runner="inline")
-    torch.set_num_threads(before)
 
     assert there == here
     copies = [node for _, node in begun]

@@ -46,12 +46,7 @@ MIXERS = {
 WEIGHT_BASED = ("synflow", "snip", "grad_norm", "zico")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(*mixers, width=16, resolution=8, stride=2, position="none", head=None, **fields):

@@ -20,12 +20,7 @@ CHILD = network(FIRST, stage(Attention(head_width=8), width=48, embedding=HALVES
 TOKENS = network(stage(TokenMlp(), width=16, embedding=HALVES), resolution=8)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

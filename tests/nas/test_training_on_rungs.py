@@ -30,12 +30,7 @@ CONVOLUTIONS = Architecture(
 TRANSFORMER = network(stage(Attention(head_width=8), width=16, embedding=patch(2), position="learned"), resolution=8)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(job):

@@ -18,7 +18,9 @@ FACTS = {"epochs": 2, "seconds": 1.5, "plan": {"sampling": "sandwich"}, "course"
 def written(digits, tmp_path):
     supernet = Supernet(SMALL, in_channels=1, num_classes=10, resolution=8)
     weights = {name: each.detach() for name, each in supernet.weights.items()}
-    return files.write(tmp_path / "deep" / files.NAME, weights, SMALL, digits, FACTS), weights
+    path = tmp_path / "deep" / files.NAME
+    files.write(path, weights, SMALL, digits, FACTS)
+    return files.read(path), weights
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_writing_that_fails_leaves_the_file_that_was_there_and_nothing_else(writ
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nas.supernet.files.os.fsync", full)
+    monkeypatch.setattr("nas.writing.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         files.write(path, {name: each + 1 for name, each in weights.items()}, SMALL, digits, FACTS)
 
