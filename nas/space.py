@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any
 
 from nas.checked import Checked, canonical_json, digest
+from nas.compiling import compile_template
 from nas.errors import ArchitectureError, SpaceError
-from nas.nodes import Draw, Gene, Genome, Node, compile_template
+from nas.nodes import Draw, Gene, Genome, Node
 from nas.template import Scalar, int_range, of, one_of, repeat
 
 __all__ = ["Count", "Gene", "Genome", "Space", "int_range", "of", "one_of", "repeat"]
