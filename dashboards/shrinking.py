@@ -120,10 +120,10 @@ def _draw(axes: Axes, course: Course, rows: Sequence[str | dict[int, OptionScore
     axes.set_yticks([*options], [*options.values()])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0.8, last + 0.6)
-    ticks = [f"phase {phase.number}\n{len(phase.classes):,}" for phase in course.phases]
+    ticks = [f"phase {phase.number}\n{len(phase.classes):,} classes" for phase in course.phases]
     axes.set_xticks([phase.number for phase in course.phases], ticks)
     axes.tick_params(length=0, labeltop=True)
-    axes.set_xlabel("phase, and the number of classes it had")
+    axes.set_xlabel("phase, and how many classes it had")
     axes.grid(visible=False, axis="y")
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.figure.legend(handles=_legend(marks), loc="outside lower center", ncols=2)

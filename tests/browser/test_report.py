@@ -12,6 +12,17 @@ PICTURES = Path(__file__).resolve().parent.parent.parent / "build" / "screenshot
 WIDTHS = {"desk": 1280, "phone": 390}
 
 
+def shrunk(space):
+    """The course of a shrinking whose scores are planted: the number of each option, so that the first ones die."""
+    from nas.supernet.shrinking import Course, Judged, Rule, shrink
+
+    def judge(left, genomes, classes):
+        return [Judged(each, sum(each) / 100, 1e5) for each in genomes]
+
+    phases = shrink(space, range(10), train=lambda *told: None, judge=judge, rule=Rule(z=0.0))
+    return Course(tuple(phases), 10).as_json()
+
+
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory, digits):
     """A report of a few small networks that were really trained, and of random search beside them."""
@@ -27,11 +38,12 @@ def page_file(tmp_path_factory, digits):
     folder = tmp_path_factory.mktemp("report")
     url = f"sqlite:///{folder}/nas.db"
     recipe = Recipe(epochs=2, subset=0.1)
-    told = {"evaluate": "train and validate", "space": "metaformer", "data": "digits (8 px)",
+    space = search_spaces.get("metaformer", 8)
+    told = {"evaluate": "train and validate", "space": "metaformer", "data": "digits (8 px)", "shrinking": shrunk(space),
             "source": {"data": "digits", "resolution": None, "digest": digits.digest}}  # fmt: skip
     for name, sampler in (("digits", "evolution"), (f"digits{BASELINE}", "random")):
         search(
-            search_spaces.get("metaformer", 8), TrainAndValidate(digits, recipe), objectives=["accuracy:max"],
+            space, TrainAndValidate(digits, recipe), objectives=["accuracy:max"],
             costs=NetworkCosts(10, 1), constraints=["params<=15000", "macs<=300000"], trials=4, sampler=sampler,
             storage=url, study=name, runner="inline", epochs=(1, 2), checkpoints=folder, settings=told,
         )  # fmt: skip
@@ -91,6 +103,16 @@ def test_drawings_are_named_as_wide_as_their_place_and_their_letters_can_be_read
         "[...document.querySelectorAll('figure svg text')].map(e => e.getBoundingClientRect().height)"
     )
     assert min(heights) >= 7
+
+
+def test_the_course_of_a_space_that_shrank_is_drawn_beside_its_tables(opened):
+    _, page, *_ = opened
+
+    section = page.query_selector("#shrinking")
+
+    drawing = section.query_selector("figure > [role=img] svg")
+    assert drawing.bounding_box()["width"] > 200
+    assert "died" in section.inner_text()
 
 
 def test_sections_are_reached_by_keyboard_and_headings_are_in_order(opened):
