@@ -10,6 +10,7 @@ own (and parameters within the same bound) are then trained from scratch alike.
 """
 
 import argparse
+import dataclasses
 import json
 import random
 import statistics
@@ -73,10 +74,11 @@ def one(options, data, seed):
     def small(found):
         return found["macs"] <= bound["macs"] and found["params"] <= FEWER * bound["params"]
 
+    recipe = Recipe(epochs=options.epochs, subset=options.subset, batch_size=options.batch_size)
+
     def train(candidate, number):
         with tempfile.TemporaryDirectory() as folder:
             budget = Budget(0, options.epochs, seed, options.device, folder)
-            recipe = Recipe(epochs=options.epochs, subset=options.subset)
             accuracy = TrainAndValidate(data, recipe)(candidate, budget, silent)["accuracy"]
         found = costs(candidate)
         print(f"  {number}: {accuracy:.4f}, {found['macs']:,.0f} MACs, {found['params']:,.0f} params", file=sys.stderr)
@@ -89,7 +91,11 @@ def one(options, data, seed):
         warm_up=warm_up, epochs=(epochs - warm_up) // PHASES, candidates=options.judged,
         rule=Rule(cost_weight=options.cost_weight, z=options.z),
     )  # fmt: skip
-    plan = TrainingPlan(recipe=Recipe(epochs=epochs, subset=options.subset, schedule="cosine"))
+    plan = TrainingPlan(
+        recipe=dataclasses.replace(recipe, epochs=epochs, schedule="cosine"),
+        sampling=options.sampling,
+        at_once=options.at_once,
+    )
     making = Making(Pricing(space, costs, limits_from([])), data, plan, shrinking, seed)
     with tempfile.TemporaryDirectory() as folder:
         file = make(making, Path(folder), say, device=options.device)
@@ -125,19 +131,23 @@ def main() -> None:
     parser.add_argument("--resolution", type=int)
     parser.add_argument("--subset", type=float, default=1.0)
     parser.add_argument("--head-width", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=0, help="0: by the number of images")
     parser.add_argument("--epochs", type=int, default=10, help="of each network that is trained from scratch")
     parser.add_argument("--supernet-epochs", type=int, default=30)
+    parser.add_argument("--sampling", default="sandwich")
+    parser.add_argument("--at-once", type=int, default=4, help="networks in a step of the supernet")
     parser.add_argument("--judged", type=int, default=120, help="candidates after each phase")
     parser.add_argument("--candidates", type=int, default=200, help="of what is left, judged at the end")
     parser.add_argument("--random", type=int, default=4, help="random patterns of the same MACs")
     parser.add_argument("--cost-weight", type=float, default=0.02)
     parser.add_argument("--z", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = load(options.data, resolution=options.resolution)
-    rows = [one(options, data, seed) for seed in range(options.seeds)]
+    rows = [one(options, data, seed) for seed in range(options.first_seed, options.first_seed + options.seeds)]
     print(json.dumps(rows))
     known = [row for row in rows if row["found"] is not None]
     for row in known:

@@ -1,10 +1,11 @@
 """What one-shot search is worth: the order by inherited weights, and what a front costs with and without a supernet.
 
-    python benchmarks/oneshot.py tau --data hf:DIR --resolution 14 --subset 0.1 --seeds 3
-    python benchmarks/oneshot.py front --data hf:DIR --resolution 14 --subset 0.1 --seeds 3
+    python benchmarks/oneshot.py tau --data hf:DIR --resolution 14 --subset 0.1 --macs 1.2e6 2.4e6 4.8e6 --seeds 3
+    python benchmarks/oneshot.py front --data hf:DIR --resolution 14 --subset 0.1 --macs 1.2e6 2.4e6 4.8e6 --seeds 3
 
 tau: networks in narrow bands of MACs are judged by a supernet and trained from scratch; Kendall's tau-b of the two
-accuracies within each band, and over all beside that of ranking by MACs or by parameters.
+accuracies within each band, and over all beside that of ranking by MACs or by parameters. With `--trainings 2` each is
+trained twice, and its mean counts; tau of the one training with the other within bands says what could be had at most.
 
 front: seconds of training a supernet, judging candidates by it and training the best of them fully, against those that
 trials which are trained fully, one after the other (drawn at random, and by the default sampler), need until their
@@ -16,6 +17,7 @@ on a GPU those of the clock. All networks of a sandwich are in them.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import random
 import statistics
@@ -43,6 +45,9 @@ from nas.supernet.plan import TrainingPlan
 from nas.training import TrainAndValidate, measure
 from runners.job_setup import NetworkCosts
 
+DRAWS = 20_000  # for a band
+APART = 500  # seeds of two trainings of a network
+
 
 class Bench:
     """The space, the images, and the recipes of a seed."""
@@ -56,13 +61,14 @@ class Bench:
             self.space, self.costs, limits_from([f"macs<={options.macs[-1] * (1 + options.width):g}"])
         )
         self.clock = time.process_time if options.device == "cpu" else time.perf_counter
-        self.recipe = Recipe(epochs=options.epochs, subset=options.subset)
+        self.recipe = Recipe(epochs=options.epochs, subset=options.subset, batch_size=options.batch_size)
 
     def supernet(self):
         """Its weights, and the seconds of its training."""
         plan = TrainingPlan(
-            recipe=Recipe(epochs=self.options.supernet_epochs, subset=self.options.subset, schedule="cosine"),
+            recipe=dataclasses.replace(self.recipe, epochs=self.options.supernet_epochs, schedule="cosine"),
             sampling=self.options.sampling,
+            at_once=self.options.at_once,
         )
         making = Making(self.pricing, self.data, plan, seed=self.seed)
         started = self.clock()
@@ -86,13 +92,15 @@ class Bench:
         return found["accuracy"], self.clock() - started
 
     def band(self, macs, rng):
-        """Different networks whose MACs are near a number."""
+        """Different networks whose MACs are near a number. Ends the program where they are too rare."""
         found = {}
-        while len(found) < self.options.each:
+        for _ in range(DRAWS):
             priced = self.pricing.draw(rng)
             if abs(priced.costs["macs"] / macs - 1) <= self.options.width:
                 found.setdefault(priced.candidate.digest, priced)
-        return list(found.values())
+            if len(found) == self.options.each:
+                return list(found.values())
+        sys.exit(f"--macs {macs:g}: {len(found)} of {DRAWS:,} networks of {self.options.space} are near it")
 
 
 def silent(_step, _metrics):
@@ -115,20 +123,28 @@ def tau(bench):
     for band, found in enumerate(bands):
         for priced in found:
             inherited, judging = bench.judged(weights, priced.candidate)
-            accuracy, training = bench.trained(priced.candidate, number)
-            rows.append({"band": band, "inherited": inherited, "trained": accuracy, "judging": judging,
-                         "training": training, **priced.costs})  # fmt: skip
+            each = [bench.trained(priced.candidate, number + APART * again) for again in range(bench.options.trainings)]
+            accuracies, seconds_each = zip(*each, strict=True)
+            rows.append({"band": band, "inherited": inherited, "trained": statistics.fmean(accuracies),
+                         "first": accuracies[0], "last": accuracies[-1], "judging": judging,
+                         "training": sum(seconds_each), **priced.costs})  # fmt: skip
             number += 1
-            print(f"  {number}: inherited {inherited:.4f}, trained {accuracy:.4f}, {training:.0f} s", file=sys.stderr)
+            told = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
+            print(f"  {number}: inherited {inherited:.4f}, trained {told}, {sum(seconds_each):.0f} s", file=sys.stderr)
 
-    def kendall(name, chosen):
-        return float(stats.kendalltau([row[name] for row in chosen], [row["trained"] for row in chosen]).statistic)
+    def kendall(name, chosen, truth="trained"):
+        return float(stats.kendalltau([row[name] for row in chosen], [row[truth] for row in chosen]).statistic)
 
-    within = [kendall("inherited", [row for row in rows if row["band"] == band]) for band in range(len(bands))]
+    def within(name, truth="trained"):
+        return [kendall(name, [row for row in rows if row["band"] == band], truth) for band in range(len(bands))]
+
+    told = {"within": within("inherited")}
+    if bench.options.trainings > 1:
+        told["again"] = within("last", "first")
     return {
         "seed": bench.seed,
-        "within": within,
-        "mean_within": statistics.fmean(within),
+        **told,
+        **{f"mean_{name}": statistics.fmean(taus) for name, taus in told.items()},
         **{f"overall_{name}": kendall(name, rows) for name in ("inherited", "macs", "params")},
         "supernet_s": seconds,
         "judging_s": sum(row["judging"] for row in rows),
@@ -213,25 +229,30 @@ def main() -> None:
     parser.add_argument("--macs", type=float, nargs=3, default=[2.5e5, 5e5, 1e6], help="middles of the bands")
     parser.add_argument("--width", type=float, default=0.1, help="of a band, to each side, as a share of its middle")
     parser.add_argument("--each", type=int, default=8, help="networks in a band")
+    parser.add_argument("--batch-size", type=int, default=0, help="0: by the number of images")
     parser.add_argument("--epochs", type=int, default=10, help="of a network trained from scratch")
     parser.add_argument("--supernet-epochs", type=int, default=30)
     parser.add_argument("--sampling", default="sandwich")
+    parser.add_argument("--at-once", type=int, default=4, help="networks in a step of the supernet")
     parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
     parser.add_argument("--retrain", type=int, default=4, help="of the front, trained fully")
+    parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
     parser.add_argument("--at-most", type=float, default=8.0, help="times the seconds with a supernet before giving up")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = []
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         print(f"seed {seed}", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             found.append((tau if options.what == "tau" else front)(Bench(options, seed, folder)))
     print(json.dumps(found))
     names = [
         "mean_within",
+        *(["mean_again"] if options.trainings > 1 else []),
         "overall_inherited",
         "overall_macs",
         "overall_params",
