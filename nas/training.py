@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import itertools
 import logging
 import math
 import time
@@ -35,7 +34,6 @@ from nas.team import ALONE, Team
 
 log = logging.getLogger(__name__)
 
-TIMED_STEPS = 3
 SMALLEST_SPLIT = 4  # images in a batch that is taken apart: a batch norm needs two
 
 
@@ -282,21 +280,6 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         checkpoint.save(self.folder, state, self.budget.attempt)
-
-
-def seconds_per_epoch(candidate: Architecture, data: ImageData, recipe: Recipe, device: str) -> float:
-    """An estimate from a few timed steps: one epoch of training and validation on this machine, as it is loaded now."""
-    trainer = Trainer(candidate, data, recipe, Budget(0, recipe.epochs, 0, device, ""))
-    batches = itertools.cycle(itertools.islice(trainer.images.shuffled(trainer.batch), 1 + TIMED_STEPS))
-    timed = 0.0
-    for step in range(1 + TIMED_STEPS):
-        started = time.monotonic()
-        trainer.step(*next(batches), recipe.lr)
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize()
-        timed += time.monotonic() - started if step else 0.0
-    forward = data.counts["validation"] / (3 * trainer.batch)  # a forward pass costs about a third of a training step
-    return timed / TIMED_STEPS * (len(trainer.images) / trainer.batch + forward)
 
 
 def side_for(candidate: Architecture, resolution: int, scale: float) -> int:

@@ -67,12 +67,7 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
         )
     measured_of(objectives_from(config.objectives), {*COSTS, LATENCY})  # else there is nothing to judge
     _check_study(setup, url)
-    if config.supernet is not None:
-        file = files.read(Path(config.supernet))
-        files.check(file, setup.space, training.data)
-        _check_limits(file, setup)
-    else:
-        file = _made(setup, training, gpus, err)
+    file = read_supernet(setup, training) if config.supernet is not None else _made(setup, training, gpus, err)
     said = {"weights": BY_SUPERNET, "supernet": {"digest": file.digest, **_told(file)}}
     settings, space = {**setup.settings, **said, "evaluate": EVALUATE}, setup.space
     if (told := file.facts.get("course")) is not None:
@@ -86,6 +81,14 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
         config=config.model_copy(update={**config.at_once, "epochs": "1"}),
     )
     return OneShot(changed, config, training, file)
+
+
+def read_supernet(setup: Setup, training: Training) -> SupernetFile:
+    """The one that `--supernet` names. Raises: InputError for one that does not fit this search."""
+    file = files.read(Path(str(setup.config.supernet)))
+    files.check(file, setup.space, training.data)
+    _check_limits(file, setup)
+    return file
 
 
 def _check_limits(file: SupernetFile, setup: Setup) -> None:

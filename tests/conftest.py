@@ -233,3 +233,12 @@ def _tell(url, statement):
     admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     with admin.connect() as connection:
         connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def hub_is_off(monkeypatch, tmp_path):
+    """No test asks the network; what `datasets` writes of its own goes to the test's folder."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))

@@ -106,6 +106,9 @@ def make(
             if reason := out_of_memory(error):
                 raise OutOfMemory(f"{reason}: smaller batches (--batch-size) train a supernet in less") from error
             raise
+        finally:
+            if device.startswith("cuda"):  # the workers of the search want the memory that PyTorch keeps for itself
+                torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -230,7 +233,7 @@ class _Run:
         trainer = SupernetTrainer(
             self.supernet, self.making.data, self.making.plan, self.folder,
             draw=lambda rng: _drawn(pricing, rng).candidate,
-            ends=_ends(pricing), classes=classes, seed=self.making.seed, device=self.device, team=self.team,
+            ends=ends_of(pricing), classes=classes, seed=self.making.seed, device=self.device, team=self.team,
         )  # fmt: skip
         trainer.run(self.told, stop)
         return trainer
@@ -315,7 +318,7 @@ def _drawn(pricing: Pricing, rng: random.Random) -> Priced:
     return found
 
 
-def _ends(pricing: Pricing) -> tuple[Architecture, Architecture]:
+def ends_of(pricing: Pricing) -> tuple[Architecture, Architecture]:
     """The largest and the smallest network within the limits. Raises: InputError where nothing is."""
     rng, space = random.Random(0), pricing.space
     drawn = [found.genome for _ in range(STARTS) if (found := pricing.draw(rng)) is not None]

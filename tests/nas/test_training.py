@@ -16,7 +16,7 @@ from nas.errors import Diverged, InputError, OutOfMemory
 from nas.jobs import Budget
 from nas.mixers import Attention, DepthwiseConv
 from nas.recipe import Recipe
-from nas.training import Images, TrainAndValidate, Trainer, measure, seconds_per_epoch
+from nas.training import Images, TrainAndValidate, Trainer, measure
 
 CPU = torch.device("cpu")
 
@@ -343,13 +343,6 @@ def test_the_test_split_is_not_opened_by_training(network, digits, tmp_path):
     assert 0 < metrics["accuracy"] <= 1
     with pytest.raises(FileNotFoundError):
         without_test.images("test")
-
-
-def test_the_estimate_of_an_epoch_is_a_positive_time_and_writes_nothing(network, digits, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    assert seconds_per_epoch(network, digits, Recipe(epochs=2), "cpu") > 0
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
