@@ -6,6 +6,8 @@
 tau: networks in narrow bands of MACs are judged by a supernet and trained from scratch; Kendall's tau-b of the two
 accuracies within each band, and over all beside that of ranking by MACs or by parameters. With `--trainings 2` each is
 trained twice, and its mean counts; tau of the one training with the other within bands says what could be had at most.
+`--truth FILE` keeps the trained accuracies there, and takes those of an earlier run of the same networks, recipe and
+seeds instead of training them again: for comparing supernets.
 
 front: seconds of training a supernet, judging candidates by it and training the best of them fully, against those that
 trials which are trained fully, one after the other (drawn at random, and by the default sampler), need until their
@@ -62,6 +64,7 @@ class Bench:
         )
         self.clock = time.process_time if options.device == "cpu" else time.perf_counter
         self.recipe = Recipe(epochs=options.epochs, subset=options.subset, batch_size=options.batch_size)
+        self.truth = json.loads(options.truth.read_text()) if options.truth and options.truth.exists() else {}
 
     def supernet(self):
         """Its weights, and the seconds of its training."""
@@ -84,12 +87,17 @@ class Bench:
 
     def trained(self, network, number):
         """Validation accuracy after training from scratch, and the seconds that it took."""
-        budget = Budget(
-            0, self.options.epochs, 1000 * self.seed + number, self.options.device, str(self.folder / f"{number}")
-        )
-        started = self.clock()
-        found = TrainAndValidate(self.data, self.recipe)(network, budget, silent)
-        return found["accuracy"], self.clock() - started
+        seed = 1000 * self.seed + number
+        key = f"{network.digest} {seed} {self.options.data} {self.recipe}"
+        if key not in self.truth:
+            budget = Budget(0, self.options.epochs, seed, self.options.device, str(self.folder / f"{number}"))
+            started = self.clock()
+            found = TrainAndValidate(self.data, self.recipe)(network, budget, silent)
+            self.truth[key] = found["accuracy"], self.clock() - started
+            if self.options.truth:
+                self.options.truth.write_text(json.dumps(self.truth))
+        accuracy, seconds = self.truth[key]
+        return accuracy, seconds
 
     def band(self, macs, rng):
         """Different networks whose MACs are near a number. Ends the program where they are too rare."""
@@ -237,6 +245,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
     parser.add_argument("--retrain", type=int, default=4, help="of the front, trained fully")
     parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")
+    parser.add_argument("--truth", type=Path, help="where trained accuracies are kept between runs")
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
     parser.add_argument("--at-most", type=float, default=8.0, help="times the seconds with a supernet before giving up")
     parser.add_argument("--seeds", type=int, default=1)
