@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
@@ -188,9 +189,23 @@ def _engine(parsed: sqlalchemy.URL, *, reading: bool) -> Engine:
 def _on_sqlite_connect(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None  # the transactions are ours, see _begin_immediate
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _turn_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _turn_to_wal(cursor: sqlalchemy.engine.interfaces.DBAPICursor) -> None:
+    """SQLite does not wait here: of two processes that begin a file at once, it refuses one at once."""
+    deadline = time.monotonic() + SQLITE_WAIT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.005, 0.05))
+        else:
+            return
 
 
 def _on_postgres_connect(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _record: object) -> None:

@@ -1,8 +1,10 @@
 """The store: what is refused, what survives, and what is never said."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from optunas import sql
 
 from nas import Space, one_of, search
 from nas.errors import InputError, StoreError
+from nas.store import database as databases
 from nas.store.database import connect, storage_url
 from nas.store.reading import read_study, study_names
 from nas.store.trouble import redact
@@ -240,3 +243,38 @@ def test_a_trial_that_runs_has_not_ended(database, layers, tmp_path):
         run(database, layers, tmp_path, dies)
 
     assert [trial.number for trial in read_study(database, "s").finished] == [0, 1]
+
+
+def test_a_file_that_somebody_begins_at_the_same_moment_is_waited_for(tmp_path):
+    """SQLite refuses at once, whatever its timeout, to turn a file that somebody writes to into one with a log."""
+    file = tmp_path / "nas.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("CREATE TABLE theirs (a)")
+    other.execute("BEGIN IMMEDIATE")
+    meanwhile = []
+
+    def connected():
+        connect(f"sqlite:///{file}", create=True).dispose()
+        meanwhile.append("connected")
+
+    waiting = threading.Thread(target=connected)
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive(), "nothing was in the way"
+    other.execute("COMMIT")
+    waiting.join(10)
+    other.close()
+
+    assert meanwhile == ["connected"]
+
+
+def test_a_file_that_stays_in_use_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(databases, "SQLITE_WAIT_S", 0.2)
+    file = tmp_path / "nas.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("CREATE TABLE theirs (a)")
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreError, match=r"database sqlite:////.*nas\.db: database is locked"):
+        connect(f"sqlite:///{file}", create=True)
+    other.close()
