@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="of each network that is trained from scratch")
     parser.add_argument("--supernet-epochs", type=int, default=30)
     parser.add_argument("--sampling", default="sandwich")
-    parser.add_argument("--at-once", type=int, default=4, help="networks in a step of the supernet")
+    parser.add_argument("--at-once", type=int, default=0, help="networks in a step of the supernet; 0: by its sampling")
     parser.add_argument("--judged", type=int, default=120, help="candidates after each phase")
     parser.add_argument("--candidates", type=int, default=200, help="of what is left, judged at the end")
     parser.add_argument("--random", type=int, default=4, help="random patterns of the same MACs")

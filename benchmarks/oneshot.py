@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="of a network trained from scratch")
     parser.add_argument("--supernet-epochs", type=int, default=30)
     parser.add_argument("--sampling", default="sandwich")
-    parser.add_argument("--at-once", type=int, default=4, help="networks in a step of the supernet")
+    parser.add_argument("--at-once", type=int, default=0, help="networks in a step of the supernet; 0: by its sampling")
     parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
     parser.add_argument("--retrain", type=int, default=4, help="of the front, trained fully")
     parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")

@@ -74,6 +74,7 @@ def weights_of(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if isinstance(told, Mapping):
         found.append(("--supernet-epochs", told.get("epochs")))
         found += [("--supernet-sampling", "uniform")] if told.get("sampling") == "uniform" else []
+        found.append(("--supernet-at-once", told.get("at_once")))
         found += [("--shrink --shrink-cost", told.get("shrink_cost"))] if told.get("shrink") else []
     return found
 

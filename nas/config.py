@@ -68,6 +68,7 @@ class SearchConfig(BaseModel):
     supernet: str | None = None
     supernet_epochs: int | None = Field(default=None, ge=1)
     supernet_sampling: Literal["sandwich", "uniform"] = "sandwich"
+    supernet_at_once: int | None = Field(default=None, ge=1)
     supernet_workers: int = Field(default=1, ge=1)
     shrink: bool = False
     shrink_cost: float = Field(default=0.02, ge=0)

@@ -160,6 +160,10 @@ def search(
             "[default: sandwich]"
         ),
     ] = None,
+    supernet_at_once: Annotated[
+        int | None,
+        typer.Option(help="Networks that each of its steps trains [default: 4 of a sandwich, 1 of uniform]"),
+    ] = None,
     supernet_workers: Annotated[
         int | None,
         typer.Option(help="With --runner ray: that share every batch of its training, through Ray Train [default: 1]"),
@@ -233,7 +237,7 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights,
         "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs,
-        "supernet_workers": supernet_workers, "shrink": shrink, "shrink_cost": shrink_cost,
+        "supernet_at_once": supernet_at_once, "supernet_workers": supernet_workers, "shrink": shrink, "shrink_cost": shrink_cost,
         "supernet_sampling": supernet_sampling, "retrain": retrain, "spread": spread, "checkpoints": checkpoints,
         "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,

@@ -108,7 +108,8 @@ def _told(file: SupernetFile) -> dict[str, Any]:
     try:
         plan, shrinking = file.facts["plan"], file.facts["shrinking"]
         charged = {} if shrinking is None else {"shrink_cost": shrinking["rule"]["cost_weight"]}
-        said = {"epochs": plan["recipe"]["epochs"], "sampling": plan["sampling"], "shrink": shrinking is not None}
+        said = {name: plan[name] for name in ("sampling", "at_once")}
+        said |= {"epochs": plan["recipe"]["epochs"], "shrink": shrinking is not None}
     except (KeyError, TypeError) as error:
         raise InputError(f"{file.path}: a supernet that does not say how it was trained ({error})") from error
     return {**said, **charged}
@@ -167,6 +168,7 @@ def making_of(setup: Setup, training: Training) -> Making:
     plan = TrainingPlan(
         recipe=dataclasses.replace(recipe, epochs=epochs, held=1, schedule="cosine", warmup=warmup),
         sampling=config.supernet_sampling,
+        at_once=config.supernet_at_once or 0,
     )
     shrinking = None
     if config.shrink:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 OF_A_SUPERNET = (
     "supernet_epochs",
     "supernet_sampling",
+    "supernet_at_once",
     "supernet_workers",
     "shrink",
     "shrink_cost",

@@ -11,7 +11,8 @@ from nas.recipe import Recipe
 from nas.supernet.shrinking import CANDIDATES, SHARES, Rule
 
 COST_WEIGHT = 0.02  # of accuracy that a cost e times as high must bring, unless told
-SAMPLINGS = ("sandwich", "uniform")
+AT_ONCE = {"sandwich": 4, "uniform": 1}  # networks a step, by sampling, unless told
+LEAST = {"sandwich": 3, "uniform": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,19 +24,22 @@ class TrainingPlan:
         sampling: "sandwich": every step trains the largest network by the labels, then the smallest and some between
             by what the largest says of the images (Yu and Huang 2019, arXiv 1903.05134; BigNAS, arXiv 2003.11142);
             "uniform": every step trains some networks drawn alike, by the labels (Guo et al. 2020, arXiv 1904.00420).
-        at_once: networks a step.
+        at_once: networks a step; 0 becomes 4 of a sandwich, and 1 of uniform sampling.
     """
 
     recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(epochs=30, schedule="cosine"))
     sampling: str = "sandwich"
-    at_once: int = 4
+    at_once: int = 0
 
     def __post_init__(self) -> None:
-        if self.sampling not in SAMPLINGS:
-            raise InputError(f"unknown sampling {self.sampling!r} of a supernet; known: {', '.join(SAMPLINGS)}")
-        least = 3 if self.sampling == "sandwich" else 1
-        if self.at_once < least:
-            raise InputError(f"{self.at_once} networks a step: {self.sampling} sampling takes {least} at least")
+        if self.sampling not in AT_ONCE:
+            raise InputError(f"unknown sampling {self.sampling!r} of a supernet; known: {', '.join(AT_ONCE)}")
+        object.__setattr__(self, "at_once", self.at_once or AT_ONCE[self.sampling])
+        if self.at_once < LEAST[self.sampling]:
+            raise InputError(
+                f"{self.at_once} networks a step (--supernet-at-once): {self.sampling} sampling takes "
+                f"{LEAST[self.sampling]} at least"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """By name, as JSON types."""

@@ -166,13 +166,13 @@ def test_a_study_by_a_supernet_is_gone_on_with_by_the_options_that_made_it():
         "space": "cvt13-nas", "data": "digits (d, 32 px)", "source": {"data": "digits", "resolution": 32},
         "recipe": {"epochs": 20}, "evaluate": "validate by inherited weights", "objectives": ["accuracy:max"],
         "limits": [], "epochs": [1, 1], "weights": "supernet",
-        "supernet": {"digest": "d", "epochs": 60, "sampling": "uniform", "shrink": True, "shrink_cost": 0.05},
+        "supernet": {"digest": "d", "epochs": 60, "sampling": "uniform", "at_once": 2, "shrink": True, "shrink_cost": 0.05},
     }  # fmt: skip
     said = command("s", settings, "", Counter())
 
     assert "--epochs 20" in said
     assert "--weights supernet" in said
     assert "--supernet-epochs 60" in said
-    assert "--supernet-sampling uniform" in said
+    assert "--supernet-sampling uniform --supernet-at-once 2" in " ".join(said.replace("\\\n", " ").split())
     assert "--shrink --shrink-cost 0.05" in said
     assert "--evaluate" not in said

@@ -339,7 +339,7 @@ def test_interrupted_while_a_supernet_is_trained_the_same_command_goes_on(empty,
 def test_with_worker_processes_and_a_published_space_within_limits(empty):
     code, out, err = empty(
         "search", "--data", "digits", "--limit", "params<=1e4", "--weights", "supernet", "--supernet-epochs", "1",
-        "--supernet-sampling", "uniform", "--epochs", "1", "--subset", "0.1", "--batch-size", "64", "--trials", "4",
+        "--supernet-sampling", "uniform", "--supernet-at-once", "2", "--epochs", "1", "--subset", "0.1", "--batch-size", "64", "--trials", "4",
         "--retrain", "1", "--spread", "2", "--runner", "local", "--workers", "1", "--json", "--study", "m",
     )  # fmt: skip
     told = json.loads(out)
@@ -348,6 +348,7 @@ def test_with_worker_processes_and_a_published_space_within_limits(empty):
     assert told["complete"] == 4
     assert told["best"]["metrics"]["params"] <= 1e4
     assert told["supernet"]["plan"]["sampling"] == "uniform"
+    assert told["supernet"]["plan"]["at_once"] == 2
     assert told["supernet"]["limits"] == ["params<=10000"]
     assert told["supernet"]["trust"]["count"] == 3
 
@@ -366,6 +367,7 @@ def test_with_worker_processes_and_a_published_space_within_limits(empty):
         (["--weights", "supernet", "--baseline"], "--baseline: trained trials do not compare with inherited weights"),
         (["--weights", "supernet", "--epochs", "1:3"], "--epochs 1:3: inherited weights have no rungs; --epochs MAX"),
         (["--weights", "supernet", "--supernet-sampling", "all"], "supernet_sampling: input should be 'sandwich'"),
+        (["--weights", "supernet", "--supernet-at-once", "2"], "2 networks a step (--supernet-at-once): sandwich sampling"),
         (["--weights", "supernet", "--supernet-epochs", "0"], "supernet_epochs: input should be greater than or equal"),
         (["--weights", "supernet", "--retrain", "-1"], "retrain: input should be greater than or equal to 0"),
         (["--weights", "supernet", "--evaluate", "mine:judged"], "--evaluate is one of your own: leave one out"),

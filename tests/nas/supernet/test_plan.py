@@ -1,6 +1,7 @@
 """The plan of a supernet's training says what makes two supernets differ."""
 
 import json
+import re
 
 import pytest
 
@@ -25,16 +26,22 @@ def test_shrinking_is_json_with_every_number_of_its_rule():
     assert Rule(**told["rule"]) == Rule(share=0.25, z=2)
 
 
+@pytest.mark.parametrize(("sampling", "networks"), [("sandwich", 4), ("uniform", 1)])
+def test_a_step_trains_as_many_networks_as_its_sampling_wants_unless_told(sampling, networks):
+    assert TrainingPlan(sampling=sampling).as_dict()["at_once"] == networks
+    assert TrainingPlan(sampling=sampling, at_once=5).at_once == 5
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"sampling": "greedy"}, "unknown sampling 'greedy' of a supernet; known: sandwich, uniform"),
-        ({"at_once": 2}, "2 networks a step: sandwich sampling takes 3 at least"),
-        ({"sampling": "uniform", "at_once": 0}, "0 networks a step: uniform sampling takes 1 at least"),
+        ({"at_once": 2}, "2 networks a step (--supernet-at-once): sandwich sampling takes 3 at least"),
+        ({"sampling": "uniform", "at_once": -1}, "-1 networks a step (--supernet-at-once): uniform"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_refused(fields, said):
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=re.escape(said)):
         TrainingPlan(**fields)
 
 
