@@ -3,9 +3,9 @@
     python benchmarks/danas.py --data hf:DIR --subset 0.2 --seeds 3
 
 For every seed a supernet is trained on `cvt13-nas` (stride of keys and values, MLP ratio, block by block) with heads of
-`--head-width` channels, while the space shrinks. Of what is left the candidate of the highest accuracy by inherited
-weights is taken, among `--candidates` that have no more MACs and at most 90 % of the parameters of the pattern with
-ratio 4 and stride 2 everywhere (CvT-13's own). It, that pattern, and random patterns whose MACs are within 3 % of its
+`--head-width` channels, while the space shrinks, with limits: no more MACs and at most 90 % of the parameters of the
+pattern with ratio 4 and stride 2 everywhere (CvT-13's own). Of what is left the candidate of the highest accuracy by
+inherited weights is taken, among `--candidates`. It, that pattern, and random patterns whose MACs are within 3 % of its
 own (and parameters within the same bound) are then trained from scratch alike.
 """
 
@@ -96,7 +96,8 @@ def one(options, data, seed):
         sampling=options.sampling,
         at_once=options.at_once,
     )
-    making = Making(Pricing(space, costs, limits_from([])), data, plan, shrinking, seed)
+    limits = limits_from([f"macs<={bound['macs']:.0f}", f"params<={FEWER * bound['params']:.0f}"])
+    making = Making(Pricing(space, costs, limits), data, plan, shrinking, seed)
     with tempfile.TemporaryDirectory() as folder:
         file = make(making, Path(folder), say, device=options.device)
         weights = weights_of(file.path, file.digest)
