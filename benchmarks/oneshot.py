@@ -177,7 +177,7 @@ def front(bench):
     started = bench.clock()
     found = search(
         bench.space, judge, objectives=["accuracy:max", "macs:min"], costs=bench.costs,
-        constraints=[f"macs<={most:g}"], trials=options.candidates, sampler="evolution", storage=None, runner="inline",
+        constraints=[f"macs<={most:g}"], trials=options.candidates, sampler=options.proposer, storage=None, runner="inline",
         epochs=(1, 1), seed=bench.seed,
     )  # fmt: skip
     seconds += bench.clock() - started
@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--sampling", default="sandwich")
     parser.add_argument("--at-once", type=int, default=0, help="networks in a step of the supernet; 0: by its sampling")
     parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
+    parser.add_argument("--proposer", default="auto", help="sampler of these")
     parser.add_argument("--retrain", type=int, default=4, help="of the front, trained fully")
     parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")
     parser.add_argument("--truth", type=Path, help="where trained accuracies are kept between runs")
