@@ -177,8 +177,8 @@ def front(bench):
     started = bench.clock()
     found = search(
         bench.space, judge, objectives=["accuracy:max", "macs:min"], costs=bench.costs,
-        constraints=[f"macs<={most:g}"], trials=options.candidates, sampler=options.proposer, storage=None, runner="inline",
-        epochs=(1, 1), seed=bench.seed,
+        constraints=[f"macs<={most:g}"], trials=options.candidates, sampler=options.proposer, storage=None,
+        runner="inline", epochs=(1, 1), seed=bench.seed,
     )  # fmt: skip
     seconds += bench.clock() - started
     chosen = spread_over(found.pareto, options.retrain)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from nas.model import LARGEST, Backbone, build
 from nas.space import Space
 from nas.supernet.envelope import covering, extreme
 from nas.supernet.parts import Part, flow, parts
-from nas.supernet.slots import part_of, window
+from nas.supernet.slots import Slot, part_of, window
+
+DRAWN = 64  # networks, so that the weights of most sizes begin as theirs do
 
 
 class Supernet(nn.Module):
@@ -27,7 +30,9 @@ class Supernet(nn.Module):
     def __init__(
         self, space: Space, *, in_channels: int = 3, num_classes: int = 1000, resolution: int, seed: int = 0
     ) -> None:
-        """With weights as `build` makes them, drawn by `seed`; wide networks' where networks differ.
+        """With weights as `build` makes them, drawn by `seed`; each as in the smallest network that takes it.
+
+        So narrow networks do not begin with the small numbers that suit the fan-in of wide ones.
 
         Raises: SpaceError for a space that holds no architectures, for images of another size, or networks of
         different numbers of stages; InputError where the weights are over 4e9 numbers.
@@ -45,7 +50,7 @@ class Supernet(nn.Module):
         self.weights = nn.ParameterDict()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._make(networks)
+            self._make(networks, seed)
 
     def forward(self, x_BCHW: Tensor, candidate: Architecture, *, drop_path: float = 0.0) -> Tensor:
         """Images through a network of the space, by its part of the weights, to logits.
@@ -68,35 +73,55 @@ class Supernet(nn.Module):
     def _taken(self, part: Part) -> Mapping[str, Tensor]:
         return taken(self.weights, part)
 
-    def _make(self, networks: list[Architecture]) -> None:
-        """Weights of the shapes that the networks have together, with the values of new networks, the largest last."""
+    def _make(self, networks: list[Architecture], seed: int) -> None:
+        """Weights of the shapes that the networks have together, with values of new networks of all sizes."""
         shapes: dict[str, torch.Size] = {}
-        new: list[Architecture] = []
+        grew: list[Architecture] = []
         for network in networks:
-            grew = False
-            for part in parts(network, self.in_channels, self.num_classes):
-                for _, slot, shape in part.named():
-                    before = shapes.get(slot.key, shape)
-                    shapes[slot.key] = torch.Size(map(max, before, shape))
-                    grew = grew or slot.key not in self.weights or shapes[slot.key] != before
-                    self.weights[slot.key] = nn.Parameter(torch.empty(0))
-            if grew:
-                new.append(network)
+            before = dict(shapes)
+            for _, slot, shape in self._named(network):
+                shapes[slot.key] = torch.Size(map(max, shapes.get(slot.key, shape), shape))
+                self.weights[slot.key] = nn.Parameter(torch.empty(0))
+            grew += [network] if shapes != before else []
         if (numbers := sum(shape.numel() for shape in shapes.values())) > LARGEST:
             raise InputError(f"a supernet of {numbers:,} weights: more than {LARGEST:,} are not built")
-        for network in reversed(new):
-            self._fill(network, shapes)
+        seen: set[tuple[str, torch.Size]] = set()
+        holders: dict[str, Tensor] = {}
+        for network in self._of_all_sizes(grew, seed):
+            new = {(slot.key, shape) for _, slot, shape in self._named(network)} - seen
+            if new:
+                self._fill(network, shapes, holders)
+            seen |= new
+
+    def _of_all_sizes(self, networks: list[Architecture], seed: int) -> Iterator[Architecture]:
+        """These, the smallest, and others drawn at random."""
+        yield from networks
+        yield self.smallest
+        rng = random.Random(seed)
+        for _ in range(DRAWN):
+            yield self.space.decode(self.space.sample(rng))
 
     @torch.no_grad()
-    def _fill(self, network: Architecture, shapes: Mapping[str, torch.Size]) -> None:
+    def _fill(self, network: Architecture, shapes: Mapping[str, torch.Size], holders: dict[str, Tensor]) -> None:
+        """Give the weights that no smaller network holds those of a new one.
+
+        `holders` says of every weight how large the tensor was that it is from.
+        """
         model = build(network, in_channels=self.in_channels, num_classes=self.num_classes, resolution=self.resolution)
         own = dict(model.named_parameters())
+        for name, slot, shape in self._named(network):
+            given, whole = own[name], shapes[slot.key]
+            if slot.key not in holders:
+                self.weights[slot.key] = nn.Parameter(_spread(given, whole), given.requires_grad)
+                holders[slot.key] = torch.full(whole, float("inf"))
+            holder = window(holders[slot.key], shape, slot.fused)
+            mine = holder > shape.numel()
+            window(self.weights[slot.key], shape, slot.fused)[mine] = window(given, shape, slot.fused)[mine]
+            holder[mine] = shape.numel()
+
+    def _named(self, network: Architecture) -> Iterator[tuple[str, Slot, torch.Size]]:
         for part in parts(network, self.in_channels, self.num_classes):
-            for name, slot, shape in part.named():
-                given = own[name]
-                if not self.weights[slot.key].numel():
-                    self.weights[slot.key] = nn.Parameter(_spread(given, shapes[slot.key]), given.requires_grad)
-                window(self.weights[slot.key], shape, slot.fused).copy_(window(given, shape, slot.fused))
+            yield from part.named()
 
 
 def extracted(

@@ -1,18 +1,20 @@
 """The supernet holds every network of a space: what runs inside it runs alike outside."""
 
 import random
+import statistics
 
 import pytest
 import torch
 from networks import network, patch, stage
 from supernets import SMALL
+from supernets import small as small_space
 
 import search_spaces
 from nas import Space, one_of
 from nas.costs import cost
 from nas.errors import SpaceError
 from nas.mixers import Pooling
-from nas.model import Backbone
+from nas.model import Backbone, build
 from nas.supernet import Supernet
 from nas.supernet.envelope import covering, extreme
 from nas.supernet.parts import parts
@@ -80,14 +82,37 @@ def test_every_option_of_every_choice_is_taken_by_a_network_of_the_cover():
     assert taken == {(gene.path, option) for gene in SMALL.genes for option in gene.options}
 
 
-def test_new_weights_of_the_largest_are_those_that_build_makes(small):
-    largest = small.extract(small.largest)
-    std = largest.get_parameter("classifier.weight").detach().std()
+def test_new_weights_of_networks_of_every_size_spread_as_those_that_build_makes():
+    """Weights of wide layers are small, for their fan-in; a narrow network that began with such would lag behind."""
+    space, rng = small_space(widths=(16, 48, 128)), random.Random(0)
+    supernet, ratios = Supernet(space, num_classes=5, resolution=8), []
 
-    assert isinstance(largest, Backbone)
-    assert float(std) == pytest.approx((2 / (24 + 5)) ** 0.5, rel=0.25)  # Xavier
-    assert not largest.get_parameter("classifier.bias").any()
-    assert largest.get_parameter("norm.weight").eq(1).all()
+    for candidate in (supernet.smallest, supernet.largest, *(space.decode(space.sample(rng)) for _ in range(20))):
+        torch.manual_seed(0)
+        new = dict(build(candidate, num_classes=5, resolution=8).named_parameters())
+        for name, inside in supernet.extract(candidate).named_parameters():
+            assert inside.requires_grad is new[name].requires_grad
+            if inside.ndim < 2:
+                means = [float(each.detach().mean()) for each in (inside, new[name])]  # of norms 1, of biases about 0
+                assert means[0] == pytest.approx(means[1], abs=0.1), name
+            elif inside.numel() > 256:
+                ratios.append(float((inside.std() / new[name].std()).detach()))
+
+    assert statistics.median(ratios) == pytest.approx(1.1, abs=0.2)
+    assert min(ratios) > 0.7
+    assert max(ratios) < 2
+
+
+def test_the_smallest_network_begins_as_build_makes_it():
+    supernet = Supernet(small_space(widths=(16, 128)), num_classes=5, resolution=8)
+    smallest = supernet.extract(supernet.smallest)
+
+    assert isinstance(smallest, Backbone)
+    assert float(smallest.get_parameter("classifier.weight").detach().std()) == pytest.approx(
+        (2 / (16 + 5)) ** 0.5, rel=0.25
+    )
+    assert not smallest.get_parameter("classifier.bias").any()
+    assert smallest.get_parameter("norm.weight").eq(1).all()
 
 
 def test_the_seed_decides_the_weights_and_the_callers_draws_are_left_alone():
