@@ -50,7 +50,7 @@ class Supernet(nn.Module):
         self.weights = nn.ParameterDict()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._make(networks, seed)
+            self._make(networks, [self.smallest, *self._drawn(seed)])
 
     def forward(self, x_BCHW: Tensor, candidate: Architecture, *, drop_path: float = 0.0) -> Tensor:
         """Images through a network of the space, by its part of the weights, to logits.
@@ -73,11 +73,19 @@ class Supernet(nn.Module):
     def _taken(self, part: Part) -> Mapping[str, Tensor]:
         return taken(self.weights, part)
 
-    def _make(self, networks: list[Architecture], seed: int) -> None:
-        """Weights of the shapes that the networks have together, with values of new networks of all sizes."""
+    def _drawn(self, seed: int) -> Iterator[Architecture]:
+        rng = random.Random(seed)
+        for _ in range(DRAWN):
+            yield self.space.decode(self.space.sample(rng))
+
+    def _make(self, large: list[Architecture], others: list[Architecture]) -> None:
+        """Weights of the shapes that the networks have together, with values of new networks of all sizes.
+
+        Of the large ones only those are built that have something larger than all before them.
+        """
         shapes: dict[str, torch.Size] = {}
         grew: list[Architecture] = []
-        for network in networks:
+        for network in (*large, *others):
             before = dict(shapes)
             for _, slot, shape in self._named(network):
                 shapes[slot.key] = torch.Size(map(max, shapes.get(slot.key, shape), shape))
@@ -87,19 +95,11 @@ class Supernet(nn.Module):
             raise InputError(f"a supernet of {numbers:,} weights: more than {LARGEST:,} are not built")
         seen: set[tuple[str, torch.Size]] = set()
         holders: dict[str, Tensor] = {}
-        for network in self._of_all_sizes(grew, seed):
+        for network in (*grew, *others):
             new = {(slot.key, shape) for _, slot, shape in self._named(network)} - seen
             if new:
                 self._fill(network, shapes, holders)
             seen |= new
-
-    def _of_all_sizes(self, networks: list[Architecture], seed: int) -> Iterator[Architecture]:
-        """These, the smallest, and others drawn at random."""
-        yield from networks
-        yield self.smallest
-        rng = random.Random(seed)
-        for _ in range(DRAWN):
-            yield self.space.decode(self.space.sample(rng))
 
     @torch.no_grad()
     def _fill(self, network: Architecture, shapes: Mapping[str, torch.Size], holders: dict[str, Tensor]) -> None:

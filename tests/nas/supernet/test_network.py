@@ -16,6 +16,7 @@ from nas.errors import SpaceError
 from nas.mixers import Pooling
 from nas.model import Backbone, build
 from nas.supernet import Supernet
+from nas.supernet import network as networks_of_a_supernet
 from nas.supernet.envelope import covering, extreme
 from nas.supernet.parts import parts
 
@@ -101,6 +102,19 @@ def test_new_weights_of_networks_of_every_size_spread_as_those_that_build_makes(
     assert statistics.median(ratios) == pytest.approx(1.1, abs=0.2)
     assert min(ratios) > 0.7
     assert max(ratios) < 2
+
+
+def test_what_the_cover_lacks_is_held_where_it_is_drawn(monkeypatch):
+    monkeypatch.setattr(networks_of_a_supernet, "covering", lambda space: [extreme(space, largest=True)])
+    supernet, rng = Supernet(SMALL, num_classes=5, resolution=8), random.Random(0)
+
+    mixers = set()
+    for _ in range(30):
+        candidate = SMALL.decode(SMALL.sample(rng))
+        supernet.extract(candidate)
+        mixers |= {type(block.mixer) for block in candidate.stages[0].blocks}
+
+    assert len(mixers) == 3
 
 
 def test_the_smallest_network_begins_as_build_makes_it():
