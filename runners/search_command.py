@@ -118,6 +118,10 @@ def check_weights(config: SearchConfig) -> None:
         )
     if config.supernet is not None and (vain := [name for name in OF_A_SUPERNET if name in said]):
         raise InputError(f"--supernet {config.supernet}: it is trained already; leave out --{_option(vain[0])}")
+    if config.supernet_at_once is not None:
+        from nas.supernet.plan import TrainingPlan
+
+        TrainingPlan(sampling=config.supernet_sampling, at_once=config.supernet_at_once)  # refused before any database
     if "shrink_cost" in said and not config.shrink:
         raise InputError(f"--shrink-cost {config.shrink_cost:g}: only --shrink charges for costs")
     if config.supernet_workers > 1 and config.runner != "ray":
