@@ -25,6 +25,8 @@ from nas.supernet.plan import TrainingPlan
 from nas.team import ALONE, Team
 from nas.training import Images, adamw, epoch_seed, precision
 
+AVERAGED_EVERY = 8  # steps: averaging all weights of a large space takes as long as a step of a small network
+
 Draw = Callable[[random.Random], Architecture]
 """A network of the space, drawn at random: within the limits of a search, or of a space that has shrunk."""
 
@@ -38,7 +40,7 @@ class SupernetTrainer:
 
     Attributes:
         epoch: epochs done. steps, passes: of the optimizer, and of single networks forward and back. seconds: spent.
-        average: the averaged weights by slot.
+        average: the averaged weights by slot, as of step `averaged_at`: every eighth, and the last of each epoch.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class SupernetTrainer:
         self.preprocess = Preprocess(data, plan.recipe.augment, None, plan.recipe.erase).to(self.device)
         self.optimizer = adamw(supernet, plan.recipe)
         self.average = {name: each.detach().clone() for name, each in supernet.weights.items()}
-        self.epoch = self.steps = self.passes = 0
+        self.epoch = self.steps = self.averaged_at = self.passes = 0
         self.seconds = 0.0
 
     def _restrict(self, classes: list[int]) -> None:
@@ -117,6 +119,7 @@ class SupernetTrainer:
         total = torch.zeros((), device=self.device)
         for step, (images_BHWC, labels_B) in enumerate(self.images.shuffled(self.batch)):
             total += self.step(images_BHWC, labels_B, self.plan.recipe.rate(self.epoch + step / steps), rng)
+        self._average()  # of the steps since the last one
         mean = float(self.team.total(total)) / steps
         if not math.isfinite(mean):
             raise Diverged(f"the supernet diverged in epoch {self.epoch + 1}: the training loss is {mean}")
@@ -149,7 +152,8 @@ class SupernetTrainer:
         self.optimizer.step()
         self.steps += 1
         self.passes += len(networks)
-        self._average()
+        if self.steps % AVERAGED_EVERY == 0:
+            self._average()
         return total
 
     @property
@@ -178,9 +182,10 @@ class SupernetTrainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = min(self.plan.recipe.ema, (1 + self.steps) / (10 + self.steps))
+        decay = min(self.plan.recipe.ema, (1 + self.steps) / (10 + self.steps)) ** (self.steps - self.averaged_at)
         mine = [weight.detach() for weight in self.supernet.weights.values()]
         torch._foreach_lerp_([*self.average.values()], mine, 1 - decay)
+        self.averaged_at = self.steps
 
     def resume(self) -> None:
         """Take up the checkpoint in the folder, where there is one. Raises: InputError for one of another supernet."""
@@ -193,6 +198,7 @@ class SupernetTrainer:
         self.supernet.load_state_dict(state["supernet"])
         self.average = {name: each.to(self.device) for name, each in state["average"].items()}
         self.epoch, self.steps = int(state["epoch"]), int(state["steps"])
+        self.averaged_at = self.steps
         self.passes, self.seconds = int(state["passes"]), float(state["seconds"])
         self.optimizer.load_state_dict(state["optimizer"])
 

@@ -176,21 +176,33 @@ def test_classes_without_images_are_refused(digits, tmp_path):
         trainer(digits, tmp_path, few, classes=(unseen,))
 
 
-def test_what_is_judged_is_an_average_whose_decay_rises_with_the_steps(digits, tmp_path):
+def test_what_is_judged_is_an_average_of_every_eighth_step_whose_decay_rises_with_them(digits, tmp_path):
     training = trainer(digits, tmp_path)
-    wanted = training.averaged()
-    wanted = {name: each.clone() for name, each in wanted.items()}
+    begun = {name: each.clone() for name, each in training.averaged().items()}
+    wanted = begun
 
-    for step, batch in enumerate(training.images.shuffled(36), start=1):
-        training.step(*batch, 4e-3, random.Random(step))
-        decay = min(0.998, (1 + step) / (10 + step))
-        wanted = {
-            name: decay * each + (1 - decay) * training.supernet.weights[name].detach() for name, each in wanted.items()
-        }
+    for step in range(1, 17):
+        training.step(*next(training.images.shuffled(36)), 4e-3, random.Random(step))
+        if step % 8 == 0:
+            decay = min(0.998, (1 + step) / (10 + step)) ** 8
+            now = {name: each.detach() for name, each in training.supernet.weights.items()}
+            wanted = {name: decay * each + (1 - decay) * now[name] for name, each in wanted.items()}
 
     for name, each in training.averaged().items():
         torch.testing.assert_close(each, wanted[name])
-    assert not all(each.equal(training.supernet.weights[name]) for name, each in wanted.items())
+    assert not any(each.equal(begun[name]) or each.equal(now[name]) for name, each in wanted.items() if each.ndim > 1)
+
+
+def test_the_last_steps_of_an_epoch_are_averaged_too(digits, tmp_path):
+    training = trainer(digits, tmp_path)
+    begun = {name: each.clone() for name, each in training.averaged().items()}
+
+    training.run(silent, stop=1)
+
+    decay = (4 / 13) ** 3
+    assert training.steps == training.averaged_at == 3
+    for name, each in training.averaged().items():
+        torch.testing.assert_close(each, decay * begun[name] + (1 - decay) * training.supernet.weights[name].detach())
 
 
 def test_a_supernet_that_diverges_says_so_and_leaves_the_checkpoint_before(digits, tmp_path):
