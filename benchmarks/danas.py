@@ -5,8 +5,10 @@
 For every seed a supernet is trained on `cvt13-nas` (stride of keys and values, MLP ratio, block by block) with heads of
 `--head-width` channels, while the space shrinks, with limits: no more MACs and at most 90 % of the parameters of the
 pattern with ratio 4 and stride 2 everywhere (CvT-13's own). Of what is left the candidate of the highest accuracy by
-inherited weights is taken, among `--candidates`. It, that pattern, and random patterns whose MACs are within 3 % of its
-own (and parameters within the same bound) are then trained from scratch alike.
+inherited weights is taken, among `--candidates`; with `--retrain K` that of the best K which comes to most when trained
+once, as `nas search --weights supernet` does it. It, that pattern, and random patterns whose MACs are within 3 % of its
+own (and parameters within the same bound) are then trained from scratch alike, by `--trainings` seeds that chose
+nothing; their means count.
 """
 
 import argparse
@@ -43,6 +45,7 @@ from search_spaces.cvt import cvt13_nas
 FEWER = 0.9  # of the parameters of the published pattern
 NEAR = 0.03  # MACs of random patterns, as a share of the found one's
 PHASES = 3  # of ten classes
+APART = 1000  # seeds of two trainings of a network
 
 
 def published(space: Space):
@@ -76,13 +79,17 @@ def one(options, data, seed):
 
     recipe = Recipe(epochs=options.epochs, subset=options.subset, batch_size=options.batch_size)
 
-    def train(candidate, number):
+    def trained(candidate, training):
         with tempfile.TemporaryDirectory() as folder:
-            budget = Budget(0, options.epochs, seed, options.device, folder)
-            accuracy = TrainAndValidate(data, recipe)(candidate, budget, silent)["accuracy"]
+            budget = Budget(0, options.epochs, seed + APART * training, options.device, folder)
+            return TrainAndValidate(data, recipe)(candidate, budget, silent)["accuracy"]
+
+    def train(candidate, name):
+        each = [trained(candidate, training) for training in range(options.trainings)]
         found = costs(candidate)
-        print(f"  {number}: {accuracy:.4f}, {found['macs']:,.0f} MACs, {found['params']:,.0f} params", file=sys.stderr)
-        return {"accuracy": accuracy, **found}
+        told = ", ".join(f"{accuracy:.4f}" for accuracy in each)
+        print(f"  {name}: {told}, {found['macs']:,.0f} MACs, {found['params']:,.0f} params", file=sys.stderr)
+        return {"accuracy": statistics.fmean(each), "each": each, **found}
 
     started = clock()
     epochs = options.supernet_epochs
@@ -111,7 +118,10 @@ def one(options, data, seed):
         ]
     if not left:
         return {"seed": seed, "found": None}
-    best = max(zip(left, judged, strict=True), key=lambda pair: pair[1]["accuracy"])[0]
+    order = sorted(zip(left, judged, strict=True), key=lambda pair: -pair[1]["accuracy"])
+    first = [candidate for candidate, _ in order[: options.retrain]]
+    tried = [trained(each, options.trainings) if len(first) > 1 else 0.0 for each in first]
+    best = first[tried.index(max(tried))]
     seconds = clock() - started
     near = costs(best)["macs"]
     others = drawn(space, costs, lambda each: small(each) and abs(each["macs"] / near - 1) <= NEAR, rng, options.random)
@@ -139,6 +149,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=0, help="networks in a step of the supernet; 0: by its sampling")
     parser.add_argument("--judged", type=int, default=120, help="candidates after each phase")
     parser.add_argument("--candidates", type=int, default=200, help="of what is left, judged at the end")
+    parser.add_argument("--retrain", type=int, default=1, help="of the best of these, to choose by what they come to")
+    parser.add_argument("--trainings", type=int, default=1, help="of each network that is compared")
     parser.add_argument("--random", type=int, default=4, help="random patterns of the same MACs")
     parser.add_argument("--cost-weight", type=float, default=0.02)
     parser.add_argument("--z", type=float, default=1.0)
