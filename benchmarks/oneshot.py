@@ -4,8 +4,9 @@
     python benchmarks/oneshot.py front --data hf:DIR --resolution 14 --subset 0.1 --macs 1.2e6 2.4e6 4.8e6 --seeds 3
 
 tau: networks in narrow bands of MACs are judged by a supernet and trained from scratch; Kendall's tau-b of the two
-accuracies within each band, and over all beside that of ranking by MACs or by parameters. With `--trainings 2` each is
-trained twice, and its mean counts; tau of the one training with the other within bands says what could be had at most.
+accuracies within each band, and over all beside that of ranking by MACs or by parameters; and which single choice that
+has an order (a width, a kernel) ranks best within bands, as only hindsight knows. With `--trainings 2` each is trained
+twice, and its mean counts; tau of the one training with the other within bands says what could be had at most.
 `--truth FILE` keeps the trained accuracies there, and takes those of an earlier run of the same networks, recipe and
 seeds instead of training them again: for comparing supernets.
 
@@ -21,11 +22,13 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import random
 import statistics
 import sys
 import tempfile
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -135,25 +138,35 @@ def tau(bench):
             accuracies, seconds_each = zip(*each, strict=True)
             rows.append({"band": band, "inherited": inherited, "trained": statistics.fmean(accuracies),
                          "first": accuracies[0], "last": accuracies[-1], "judging": judging,
-                         "training": sum(seconds_each), **priced.costs})  # fmt: skip
+                         "training": sum(seconds_each), **priced.costs,
+                         "genome": list(priced.genome)})  # fmt: skip
             number += 1
             told = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
             print(f"  {number}: inherited {inherited:.4f}, trained {told}, {sum(seconds_each):.0f} s", file=sys.stderr)
 
-    def kendall(name, chosen, truth="trained"):
-        return float(stats.kendalltau([row[name] for row in chosen], [row[truth] for row in chosen]).statistic)
+    def kendall(by, chosen, truth="trained"):
+        return float(stats.kendalltau([by(row) for row in chosen], [row[truth] for row in chosen]).statistic)
 
-    def within(name, truth="trained"):
-        return [kendall(name, [row for row in rows if row["band"] == band], truth) for band in range(len(bands))]
+    def within(by, truth="trained"):
+        return [kendall(by, [row for row in rows if row["band"] == band], truth) for band in range(len(bands))]
 
-    told = {"within": within("inherited")}
+    told = {"within": within(itemgetter("inherited"))}
     if bench.options.trainings > 1:
-        told["again"] = within("last", "first")
+        told["again"] = within(itemgetter("last"), "first")
+    alone = {
+        gene.path: abs(statistics.fmean(within(lambda row, at=index: row["genome"][at])))
+        for index, gene in enumerate(bench.space.genes)
+        if gene.ordered and gene.parent is None
+    }
+    alone = {path: found for path, found in alone.items() if not math.isnan(found)}  # all alike in a band
+    best = max(alone, key=alone.__getitem__, default=None)
     return {
         "seed": bench.seed,
         **told,
+        "best_choice": best,
+        "mean_best_choice": alone.get(best, 0.0),
         **{f"mean_{name}": statistics.fmean(taus) for name, taus in told.items()},
-        **{f"overall_{name}": kendall(name, rows) for name in ("inherited", "macs", "params")},
+        **{f"overall_{name}": kendall(itemgetter(name), rows) for name in ("inherited", "macs", "params")},
         "supernet_s": seconds,
         "judging_s": sum(row["judging"] for row in rows),
         "training_s": sum(row["training"] for row in rows),
@@ -262,6 +275,7 @@ def main() -> None:
     print(json.dumps(found))
     names = [
         "mean_within",
+        "mean_best_choice",
         *(["mean_again"] if options.trainings > 1 else []),
         "overall_inherited",
         "overall_macs",
