@@ -102,7 +102,7 @@ def _lines(file: SupernetFile, trust: Trust | None) -> list[str]:
     if trust.low:
         why = "that may be chance" if trust.inherited >= ENOUGH else "the order by inherited weights says little"
         lines.append(
-            f"{why}: believe the trained networks only; more --supernet-epochs, a smaller space or limits, or --shrink "
-            f"give better weights, and a larger --spread says it with more certainty"
+            f"{why}: believe the trained networks only; a space with one type of token mixer (as --space cvt), more "
+            f"--supernet-epochs or --shrink give better weights, and a larger --spread says it with more certainty"
         )
     return lines
