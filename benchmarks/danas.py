@@ -120,8 +120,7 @@ def one(options, data, seed):
         return {"seed": seed, "found": None}
     order = sorted(zip(left, judged, strict=True), key=lambda pair: -pair[1]["accuracy"])
     first = [candidate for candidate, _ in order[: options.retrain]]
-    tried = [trained(each, options.trainings) if len(first) > 1 else 0.0 for each in first]
-    best = first[tried.index(max(tried))]
+    best = first[0] if len(first) == 1 else max(first, key=lambda candidate: trained(candidate, options.trainings))
     seconds = clock() - started
     near = costs(best)["macs"]
     others = drawn(space, costs, lambda each: small(each) and abs(each["macs"] / near - 1) <= NEAR, rng, options.random)

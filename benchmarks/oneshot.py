@@ -158,7 +158,7 @@ def tau(bench):
         for index, gene in enumerate(bench.space.genes)
         if gene.ordered and gene.parent is None
     }
-    alone = {path: found for path, found in alone.items() if not math.isnan(found)}  # all alike in a band
+    alone = {path: found for path, found in alone.items() if not math.isnan(found)}  # nan: one option in all of a band
     best = max(alone, key=alone.__getitem__, default=None)
     return {
         "seed": bench.seed,
