@@ -10,9 +10,10 @@ twice, and its mean counts; tau of the one training with the other within bands 
 `--truth FILE` keeps the trained accuracies there, and takes those of an earlier run of the same networks, recipe and
 seeds instead of training them again: for comparing supernets.
 
-front: seconds of training a supernet, judging candidates by it and training the best of them fully, against those that
-trials which are trained fully, one after the other (drawn at random, and by the default sampler), need until their
-front of accuracy and MACs has the same hypervolume. What never reaches it counts with all its seconds, and is said.
+front: seconds of training a supernet, judging candidates by it and training those that cover most of their front, from
+scratch or, with `--retrain-from supernet`, on from what they inherit, against those that trials which are trained from
+scratch, one after the other (drawn at random, and by the default sampler), need until their front of accuracy and MACs
+has the same hypervolume. What never reaches it counts with all its seconds, and is said.
 
 Seconds are of one process on one device: on a CPU those that it computes on one core, whatever else the machine does,
 on a GPU those of the clock. All networks of a sandwich are in them.
@@ -38,7 +39,7 @@ import search_spaces
 from nas.api import search
 from nas.data import load
 from nas.feasible import Pricing
-from nas.hypervolume import hypervolume
+from nas.hypervolume import covering, hypervolume
 from nas.intervals import interval
 from nas.jobs import Budget
 from nas.objectives import limits_from
@@ -47,7 +48,7 @@ from nas.supernet.files import weights_of
 from nas.supernet.judging import calibrated
 from nas.supernet.making import Making, make
 from nas.supernet.plan import TrainingPlan
-from nas.training import TrainAndValidate, measure
+from nas.training import TrainAndValidate, Trainer, measure
 from runners.job_setup import NetworkCosts
 
 DRAWS = 20_000  # for a band
@@ -101,6 +102,16 @@ class Bench:
                 self.options.truth.write_text(json.dumps(self.truth))
         accuracy, seconds = self.truth[key]
         return accuracy, seconds
+
+    def trained_on(self, weights, network, number):
+        """The same after training that begins with inherited weights."""
+        options = self.options
+        budget = Budget(0, options.retrain_epochs, number, options.device, str(self.folder / f"on-{number}"))
+        recipe = dataclasses.replace(self.recipe, epochs=options.retrain_epochs)
+        started = self.clock()
+        begun = calibrated(weights, network, self.data).state_dict()
+        found = Trainer(network, self.data, recipe, budget, initial=begun).run(silent)
+        return found["accuracy"], self.clock() - started
 
     def band(self, macs, rng):
         """Different networks whose MACs are near a number. Ends the program where they are too rare."""
@@ -194,12 +205,18 @@ def front(bench):
         runner="inline", epochs=(1, 1), seed=bench.seed,
     )  # fmt: skip
     seconds += bench.clock() - started
-    chosen = spread_over(found.pareto, options.retrain)
+    judged = [(-trial.metrics["accuracy"], trial.metrics["macs"] / most) for trial in found.pareto]
+    chosen = [found.pareto[index] for index in covering(judged, (0.0, 1.0), options.retrain)]
     points = []
     for number, trial in enumerate(chosen):
-        accuracy, spent = bench.trained(trial.candidate, 10_000 + number)
+        if options.retrain_from == "supernet":
+            accuracy, spent = bench.trained_on(weights, trial.candidate, number)
+        else:
+            accuracy, spent = bench.trained(trial.candidate, 10_000 + number)
         points.append((accuracy, trial.metrics["macs"]))
         seconds += spent
+        told = f"inherited {trial.metrics['accuracy']:.4f}, trained {accuracy:.4f}, {trial.metrics['macs']:,.0f} MACs"
+        print(f"  {number + 1}: {told}, {spent:.0f} s", file=sys.stderr)
     goal = volume(points)
     print(f"  with a supernet: hypervolume {goal:.4f} in {seconds:.0f} s", file=sys.stderr)
     told = {"seed": bench.seed, "hypervolume": goal, "seconds": seconds, "points": points}
@@ -210,14 +227,6 @@ def front(bench):
     return told
 
 
-def spread_over(trials, count):
-    """Some of a front, evenly over its order by MACs, both ends among them."""
-    order = sorted(trials, key=lambda trial: trial.metrics["macs"])
-    if len(order) <= count:
-        return order
-    return [order[round(index * (len(order) - 1) / (count - 1))] for index in range(count)]
-
-
 def trained_until(bench, volume, goal, sampler, most, patience):
     """Whether trained trials reach a hypervolume, the seconds that they take, and how many they are."""
     points, spent = [], [0.0]
@@ -226,6 +235,10 @@ def trained_until(bench, volume, goal, sampler, most, patience):
         accuracy, seconds = bench.trained(network, 20_000 + len(points))
         spent[0] += seconds
         points.append((accuracy, bench.costs(network)["macs"]))
+        print(
+            f"  {sampler} {len(points)}: {accuracy:.4f}, hypervolume {volume(points):.4f}, {spent[0]:.0f} s",
+            file=sys.stderr,
+        )
         if volume(points) >= goal or spent[0] > patience:
             raise KeyboardInterrupt
         return {"accuracy": accuracy}
@@ -257,7 +270,9 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=0, help="networks in a step of the supernet; 0: by its sampling")
     parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
     parser.add_argument("--proposer", default="auto", help="sampler of these")
-    parser.add_argument("--retrain", type=int, default=4, help="of the front, trained fully")
+    parser.add_argument("--retrain", type=int, default=4, help="of the front, trained")
+    parser.add_argument("--retrain-from", choices=("scratch", "supernet"), default="scratch")
+    parser.add_argument("--retrain-epochs", type=int, help="of those that go on from the supernet [default: --epochs]")
     parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")
     parser.add_argument("--truth", type=Path, help="where trained accuracies are kept between runs")
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
@@ -266,6 +281,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    options.retrain_epochs = options.retrain_epochs or options.epochs
     torch.set_num_threads(1)
     found = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):

@@ -73,6 +73,7 @@ class SearchConfig(BaseModel):
     shrink: bool = False
     shrink_cost: float = Field(default=0.02, ge=0)
     retrain: int = Field(default=3, ge=0)
+    retrain_from: Literal["scratch", "supernet"] = "scratch"
     spread: int = Field(default=6, ge=0)
     checkpoints: str = "checkpoints"
     export: str | None = None

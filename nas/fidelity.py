@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from nas.errors import InputError
-from nas.hypervolume import hypervolume
+from nas.hypervolume import MARGIN, hypervolume, scaled
 from nas.objectives import nondominated_ranks
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-MARGIN = 0.1  # by which the reference point of a hypervolume is worse than the worst, in units of the range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,11 +302,7 @@ def _adding_most(here: Sequence[Standing], gone: Sequence[Standing], everybody: 
 
     The first is so a good compromise, not the best by the first objective or the cheapest of all.
     """
-    columns = list(zip(*(each.losses for each in everybody), strict=True))
-    lows, units = [min(column) for column in columns], [max(column) - min(column) or 1.0 for column in columns]
-
-    def scaled(each: Standing) -> list[float]:
-        return [(loss - low) / unit for loss, low, unit in zip(each.losses, lows, units, strict=True)]
-
-    before, reference = [scaled(each) for each in gone], [1 + MARGIN] * len(columns)
-    return max(here, key=lambda one: (hypervolume([*before, scaled(one)], reference), -one.number)).number
+    rows = [each.losses for each in everybody]
+    before, reference = scaled([each.losses for each in gone], rows), [1 + MARGIN] * len(here[0].losses)
+    gains = [hypervolume([*before, point], reference) for point in scaled([each.losses for each in here], rows)]
+    return max(zip(here, gains, strict=True), key=lambda pair: (pair[1], -pair[0].number))[0].number

@@ -7,13 +7,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from nas.hypervolume import hypervolume
+from nas.hypervolume import MARGIN, hypervolume
 from nas.objectives import Limit, Objective, covers, front
 from nas.ranking import violation
 from nas.trial import Source, State, Trial
 
 FIRST = 10  # complete trials that set the scale of the hypervolume
-MARGIN = 0.1  # of their range, by which the reference point is worse than the worst of them
 WINDOWS = (10, 5)  # trainings looked back over
 
 Scale = Sequence[tuple[float, float]]

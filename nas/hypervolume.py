@@ -9,6 +9,8 @@ from nas.objectives import front
 
 Point = Sequence[float]
 
+MARGIN = 0.1  # by which a reference point is worse than the worst, in units of the range
+
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """The volume of what lies between `points` and `reference`, all values to be small.
@@ -19,6 +21,31 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """
     inside = [tuple(point) for point in points if all(x < r for x, r in zip(point, reference, strict=True))]
     return _volume(_front(inside), tuple(reference))
+
+
+def scaled(points: Sequence[Point], everybody: Sequence[Point]) -> list[list[float]]:
+    """Every value in units of its range over `everybody`, from the least there: 0 to 1 for points among them."""
+    columns = list(zip(*everybody, strict=True))
+    lows, units = [min(column) for column in columns], [max(column) - min(column) or 1.0 for column in columns]
+    return [[(x - low) / unit for x, low, unit in zip(point, lows, units, strict=True)] for point in points]
+
+
+def covering(points: Sequence[Point], reference: Point, count: int, begun: Sequence[int] = ()) -> list[int]:
+    """Indices of up to `count` points, each adding the most volume to those before it; none that adds nothing.
+
+    Those `begun` with come first, whatever they add. Chosen greedily, they have at least 63 % of the volume of the best
+    choice of as many (Nemhauser, Wolsey & Fisher, "An analysis of approximations for maximizing submodular set
+    functions", 1978).
+    """
+    chosen = [*begun][:count]
+    while len(chosen) < count:
+        before = [points[index] for index in chosen]
+        gains = [hypervolume([*before, point], reference) - hypervolume(before, reference) for point in points]
+        best = max(range(len(points)), key=gains.__getitem__, default=None)
+        if best is None or gains[best] <= 0:
+            break
+        chosen.append(best)
+    return chosen
 
 
 def _front(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:

@@ -8,10 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
+from nas import checkpoint
 from nas.api import Result, RunnerOptions
 from nas.config import SearchConfig
 from nas.costs import COSTS
 from nas.errors import InputError
+from nas.hypervolume import MARGIN, covering, scaled
 from nas.latency import checked_device
 from nas.measuring import LATENCY
 from nas.objectives import limits_from, objectives_from
@@ -183,17 +185,18 @@ def making_of(setup: Setup, training: Training) -> Making:
 
 
 def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retrained | None:
-    """The best, and some over the range of what was judged, trained from scratch in a study of their own.
+    """The best, and some over the range of what was judged, trained in a study of their own.
 
-    The best are left their inherited weights too, for `nas export` and `nas retrain --from search`. None where nothing
-    is to be trained. Raises: NasError.
+    The best are left their inherited weights too, for `nas export` and `nas retrain --from search`; all are where they
+    are trained on from these. None where nothing is to be trained. Raises: NasError.
     """
     config = oneshot.asked
     best, others = chosen_of(result, config)
-    for trial in best:
-        if trial.source is not Source.TRAINED:
-            continue  # the folder of another study, or none
-        leave_weights(oneshot.file, trial.candidate, oneshot.training.data, Path(trial.budget.checkpoint))
+    on = config.retrain_from == BY_SUPERNET
+    for trial in (*best, *others) if on else best:
+        folder = Path(trial.budget.checkpoint)
+        if trial.source is Source.TRAINED or (on and trial.budget.checkpoint and checkpoint.latest(folder) is None):
+            leave_weights(oneshot.file, trial.candidate, oneshot.training.data, folder)
     if not best and not others:
         return None
     options = {
@@ -204,7 +207,8 @@ def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retr
     }  # fmt: skip
     wanted = Wanted(
         study=oneshot.setup.study, network=None, data=None, resolution=None, trial=None, top=None, seeds=1,
-        recipe="search", epochs=oneshot.training.recipe.epochs, fields={}, weights="scratch", name=None,
+        recipe="search", epochs=oneshot.training.recipe.epochs, fields={},
+        weights="search" if on else "scratch", name=None,
         export=Path(config.export) if config.export else None, workers=1, options=options,
         numbers=[trial.number for trial in (*best, *others)],
     )  # fmt: skip
@@ -212,12 +216,19 @@ def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retr
 
 
 def chosen_of(result: Result, config: SearchConfig) -> tuple[list[Trial], list[Trial]]:
-    """The best, and others spread evenly over the order of all that were judged, down to the worst."""
+    """The best, and others spread evenly over the order of all that were judged, down to the worst.
+
+    Of several objectives the best are that by the first that is measured, and then those that cover most of the front.
+    """
     objectives = objectives_from(config.objectives)
     judge = measured_of(objectives, {*COSTS, LATENCY})[0]
     order = sorted(result.ranked, key=lambda trial: judge.loss(trial.metrics))  # stable: ties stay as they were
-    front = {trial.number for trial in result.pareto} if len(objectives) > 1 else {trial.number for trial in order}
-    best = [trial for trial in order if trial.number in front][: config.retrain]
+    best = order[: config.retrain]
+    if len(objectives) > 1 and best:
+        front = sorted(result.pareto, key=lambda trial: judge.loss(trial.metrics))
+        losses = [[goal.loss(trial.metrics) for goal in objectives] for trial in (*front, *order)]
+        points = scaled(losses[: len(front)], losses)
+        best = [front[index] for index in covering(points, [1 + MARGIN] * len(objectives), config.retrain, begun=[0])]
     rest = [trial for trial in order if trial not in best]
     count = min(config.spread, len(rest))
     return best, [rest[(index + 1) * len(rest) // count - 1] for index in range(count)]

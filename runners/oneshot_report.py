@@ -19,7 +19,7 @@ CHANCE = 0.05  # probability of such a tau without any relation, above which not
 
 @dataclasses.dataclass(frozen=True)
 class Trust:
-    """Kendall's tau-b with the accuracy after training from scratch, over `count` networks.
+    """Kendall's tau-b with the accuracy after training, over `count` networks.
 
     Attributes:
         inherited: of what the supernet said. params, macs: of the sizes alone. None where all are alike.
@@ -71,7 +71,8 @@ class Trained:
         """For people."""
         if self.found is not None:
             tell(self.found, out)
-        for line in _lines(self.file, self.trust):
+        on = self.found is not None and self.found.weights == "search"
+        for line in _lines(self.file, self.trust, on=on):
             out.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def as_json(self) -> dict[str, Any]:
@@ -81,7 +82,8 @@ class Trained:
         return {"file": self.file.path, "digest": self.file.digest, **self.file.facts, "trained": found, "trust": trust}
 
 
-def _lines(file: SupernetFile, trust: Trust | None) -> list[str]:
+def _lines(file: SupernetFile, trust: Trust | None, *, on: bool) -> list[str]:
+    """`on`: whether the networks were trained on from their inherited weights."""
     epochs, spent = file.facts["epochs"], clock(file.facts["seconds"])
     again = "--supernet takes it for another search of this space on these images"
     lines = [f"supernet: {file.path}, {epochs} epochs in {spent}; {again}"]
@@ -95,8 +97,9 @@ def _lines(file: SupernetFile, trust: Trust | None) -> list[str]:
     sizes = ", ".join(
         f"{tau:+.2f} by {name}" for name, tau in (("parameters", trust.params), ("MACs", trust.macs)) if tau is not None
     )
+    after = "theirs when they are trained on from it" if on else "theirs when they are trained from scratch"
     lines.append(
-        f"inherited and trained accuracy of {trust.count} networks: Kendall's tau {trust.inherited:+.2f} "
+        f"inherited accuracy of {trust.count} networks and {after}: Kendall's tau {trust.inherited:+.2f} "
         f"(p {trust.chance:.2g}); {sizes or 'sizes are all alike'}"
     )
     if trust.low:

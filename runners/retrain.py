@@ -319,11 +319,12 @@ def _opening(wanted: Wanted, plan: Plan, name: str, url: str, missing: int, coun
     which = wanted.network or f"trial{'s' if len(plan.chosen) > 1 else ''} " + ", ".join(
         str(trial.number) for trial in plan.chosen
     )
+    begun = "inherited weights" if wanted.weights == "search" and plan.inherited else wanted.weights
     together = f", shared by {wanted.workers} workers" if wanted.workers > 1 else ""
     return (
         f"study {name} in {redact(url)}: {which}{'' if wanted.network else f' of {plan.name}'}, {wanted.epochs} epochs "
         f"by recipe {wanted.recipe} (learning rate {quantity(recipe.lr)}, batches of "
-        f"{recipe.batch(data.counts['train'])}) from {wanted.weights}{together}; {missing} of {count} trainings are new"
+        f"{recipe.batch(data.counts['train'])}) from {begun}{together}; {missing} of {count} trainings are new"
     )
 
 

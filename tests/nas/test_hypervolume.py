@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.hypervolume import hypervolume
+from nas.hypervolume import covering, hypervolume, scaled
 
 
 def counted(points, side):
@@ -71,3 +71,31 @@ def test_dominated_equal_and_far_points_change_nothing(dimensions):
     before = hypervolume(points, [1.0] * dimensions)
 
     assert hypervolume([*worse, *points, points[1], *beyond], [1.0] * dimensions) == pytest.approx(before)
+
+
+POINTS = [(0.1, 0.9), (0.3, 0.6), (0.32, 0.59), (0.7, 0.2), (0.3, 0.6), (0.8, 0.95)]
+
+
+def test_points_that_cover_add_most_first_and_none_adds_nothing():
+    assert covering(POINTS, (1, 1), 1) == [1]
+    assert covering(POINTS, (1, 1), 3) == [1, 3, 0]
+    assert covering(POINTS, (1, 1), 9) == [1, 3, 0, 2]
+    assert covering(POINTS, (1, 1), 3, begun=[5, 0]) == [5, 0, 2]
+    assert covering(POINTS, (1, 1), 1, begun=[5, 0]) == [5]
+    assert covering([], (1, 1), 3) == covering(POINTS, (1, 1), 0) == covering(POINTS, (0, 0), 3) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_points_that_cover_have_63_percent_of_the_best_choice_at_least(seed):
+    rng = random.Random(seed)
+    points = [(rng.random(), rng.random(), rng.random()) for _ in range(9)]
+    best = max(hypervolume(some, (1, 1, 1)) for some in itertools.combinations(points, 3))
+
+    found = hypervolume([points[index] for index in covering(points, (1, 1, 1), 3)], (1, 1, 1))
+
+    assert (1 - 1 / math.e) * best <= found <= best
+
+
+def test_scaled_values_are_0_to_1_among_everybody_and_0_where_all_are_alike():
+    assert scaled([(2, 7, -1), (6, 7, -3)], [(2, 7, -1), (4, 7, -2), (6, 7, -3)]) == [[0, 0, 1], [1, 0, 0]]
+    assert scaled([(8, 9)], [(2, 7), (6, 7)]) == [[1.5, 2]]

@@ -1,26 +1,25 @@
 """`nas search --weights supernet` as a person uses it."""
 
-import dataclasses
 import io
 import json
 import os
 import shutil
 import signal
 import textwrap
+from pathlib import Path
 
 import pytest
 from conftest import command
 from rich.console import Console
-from trials import trial
 
 from dashboards.resume import command as command_of
 from nas import checkpoint
 from nas.config import read_config
+from nas.replicates import network_of
 from nas.store.reading import read_study
 from nas.supernet import files
 from nas.supernet.course import Course
 from nas.trial import State
-from runners.oneshot import chosen_of
 from runners.search_command import run_search
 from runners.study_commands import setup_of
 from runners.supernet_progress import SupernetProgress
@@ -105,7 +104,7 @@ def test_its_end_says_whose_accuracy_it_is_and_how_far_to_trust_it(searched):
     assert "the best by inherited weights" in out
     assert "the best found" not in out
     assert "in the search" not in out
-    assert "inherited and trained accuracy of 3 networks: Kendall's tau " in out
+    assert "inherited accuracy of 3 networks and theirs when they are trained from scratch: Kendall's tau " in out
     assert f"supernet: {searched[0] / FILE}, 2 epochs in 0:0" in out
     assert "--supernet takes it for another search" in out
     assert out.count("take it home") == 1
@@ -143,6 +142,23 @@ def test_a_file_judges_for_another_search_without_training(nas, study):
     assert all(each.metrics["accuracy"] == there[each.digest]["accuracy"] for each in same)
     assert "fewer than 3 networks were trained" in out
     assert "take it home" not in out
+
+
+def test_the_best_go_on_from_what_they_inherit(nas, study):
+    on = ["--supernet", FILE, "--trials", "4", "--retrain", "1", "--spread", "2", "--retrain-from", "supernet"]
+    code, out, err = nas(*SUPER, *on, "--lr", "1e-6", "--study", "further")
+    trained = study("further.retrain")
+    begun = {each.digest: checkpoint.averaged(Path(each.budget.checkpoint)) for each in study("further").trials}
+
+    assert code == 0, err
+    assert "from inherited weights" in err
+    assert "theirs when they are trained on from it" in out
+    assert trained.settings["from"] == "search"
+    assert len(trained.trials) == 3
+    for each in trained.trials:
+        before, after = begun[network_of(each.candidate).digest], checkpoint.averaged(Path(each.budget.checkpoint))
+        for name in (name for name in before if not name.endswith(("_mean", "_var", "_tracked"))):
+            assert after[name] == pytest.approx(before[name], abs=1e-4), name  # at such a rate nothing is learned
 
 
 def test_a_supernet_that_was_trained_within_limits_judges_nothing_beyond_them(nas):
@@ -420,48 +436,3 @@ def pictures(folder):
             (folder / split / kind).mkdir(parents=True)
             for number in range(4):
                 Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(folder / split / kind / f"{number}.png")
-
-
-# -- which are trained -------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class Found:
-    """What of a result is looked at."""
-
-    ranked: list
-    pareto: list
-
-
-def chosen(accuracies, retrain, spread, pareto=None, **fields):
-    trials = [trial(number, accuracy=each) for number, each in enumerate(accuracies)]
-    order = sorted(trials, key=lambda each: -each.metrics["accuracy"])
-    front = order[:1] if pareto is None else [trials[number] for number in pareto]
-    config = read_config(None, {"weights": "supernet", "retrain": retrain, "spread": spread, **fields})
-    return [[each.number for each in part] for part in chosen_of(Found(order, front), config)]
-
-
-def test_the_best_are_trained_and_others_down_to_the_worst():
-    accuracies = [0.5, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4]
-
-    assert chosen(accuracies, 2, 3) == [[1, 5], [7, 8, 2]]
-    assert chosen(accuracies, 0, 1) == [[], [2]]
-    assert chosen(accuracies, 3, 100) == [[1, 5, 3], [7, 0, 8, 4, 6, 2]]
-    assert chosen(accuracies, 100, 5) == [[1, 5, 3, 7, 0, 8, 4, 6, 2], []]
-    assert chosen([], 3, 6) == [[], []]
-
-
-@pytest.mark.parametrize("count", range(1, 30))
-def test_no_network_is_trained_twice_for_the_spread(count):
-    best, others = chosen([number / 40 for number in range(31)], 2, count)
-
-    assert len({*best, *others}) == 2 + min(count, 29)
-    assert others[-1] == 0
-
-
-def test_of_several_objectives_the_best_are_of_the_front():
-    accuracies = [0.5, 0.9, 0.1, 0.7]
-
-    found = chosen(accuracies, 2, 2, pareto=[1, 2, 0], objectives=["accuracy:max", "params:min"])
-
-    assert found == [[1, 0], [3, 2]]
