@@ -106,7 +106,8 @@ class Bench:
     def trained_on(self, weights, network, number):
         """The same after training that begins with inherited weights."""
         options = self.options
-        budget = Budget(0, options.retrain_epochs, number, options.device, str(self.folder / f"on-{number}"))
+        seed, folder = 1000 * self.seed + number, str(self.folder / f"on-{number}")
+        budget = Budget(0, options.retrain_epochs, seed, options.device, folder)
         recipe = dataclasses.replace(self.recipe, epochs=options.retrain_epochs)
         started = self.clock()
         begun = calibrated(weights, network, self.data).state_dict()
@@ -281,6 +282,8 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    if options.retrain_epochs and options.retrain_from == "scratch":
+        parser.error("--retrain-epochs: only with --retrain-from supernet; the others are trained for --epochs")
     options.retrain_epochs = options.retrain_epochs or options.epochs
     torch.set_num_threads(1)
     found = []

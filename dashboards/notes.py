@@ -103,6 +103,7 @@ def _curve(attempts: Sequence[Attempt]) -> str:
 
 
 WEIGHTS = {"inherit": "those of the nearest trained trial", "supernet": "those of a supernet; nothing is trained"}
+BEGUN = {"search": "those of the search", "supernet": "those of a supernet"}  # of `nas retrain`
 
 
 def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], versions: Iterable[str], where: str) -> str:
@@ -128,7 +129,7 @@ def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], vers
         "objectives": ", ".join(code(each) for each in told.get("objectives", ())),
         "limits": ", ".join(code(each) for each in told.get("limits", ())) or "none",
         "budget of a trial": budget,
-        "weights to begin with": WEIGHTS.get(str(told.get("weights")), ""),
+        "weights to begin with": WEIGHTS.get(str(told.get("weights")), BEGUN.get(str(told.get("from")), "")),
         "proposed by": ", ".join(f"{code(name)} {count}" for name, count in origins.most_common()),
         "seeds of the trials": _range(seeds),
         "space shrank": "in phases, while a supernet was trained; `nas report` draws it" if told.get(SETTING) else "",

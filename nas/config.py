@@ -74,6 +74,7 @@ class SearchConfig(BaseModel):
     shrink_cost: float = Field(default=0.02, ge=0)
     retrain: int = Field(default=3, ge=0)
     retrain_from: Literal["scratch", "supernet"] = "scratch"
+    retrain_epochs: int | None = Field(default=None, ge=1)
     spread: int = Field(default=6, ge=0)
     checkpoints: str = "checkpoints"
     export: str | None = None

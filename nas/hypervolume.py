@@ -33,8 +33,8 @@ def scaled(points: Sequence[Point], everybody: Sequence[Point]) -> list[list[flo
 def covering(points: Sequence[Point], reference: Point, count: int, begun: Sequence[int] = ()) -> list[int]:
     """Indices of up to `count` points, each adding the most volume to those before it; none that adds nothing.
 
-    Those `begun` with come first, whatever they add. Chosen greedily, they have at least 63 % of the volume of the best
-    choice of as many (Nemhauser, Wolsey & Fisher, "An analysis of approximations for maximizing submodular set
+    Those `begun` with come first, whatever they add. Without such the greedy choice has at least 63 % of the volume of
+    the best choice of as many (Nemhauser, Wolsey & Fisher, "An analysis of approximations for maximizing submodular set
     functions", 1978).
     """
     chosen = [*begun][:count]

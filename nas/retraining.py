@@ -17,6 +17,8 @@ from nas.objectives import Objective
 from nas.recipe import Recipe
 from nas.replicates import FIRST_SEED, Confirmed
 from nas.shortage import out_of_memory
+from nas.supernet.files import SupernetFile, weights_of
+from nas.supernet.judging import calibrated
 from nas.team import ALONE, Team
 from nas.training import Trainer
 from nas.trial import State, Trial
@@ -30,11 +32,13 @@ class FullTraining:
 
     Attributes:
         weights: of networks that are trained on, the folder of their checkpoint by digest.
+        supernet: whose weights all networks begin with; None for others.
     """
 
     data: ImageData
     recipe: Recipe
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    supernet: SupernetFile | None = None
 
     def __call__(
         self, candidate: Mapping[str, Any], budget: Budget, report: Report, team: Team = ALONE
@@ -59,8 +63,13 @@ class FullTraining:
 
     def _initial(self, network: Architecture, budget: Budget) -> dict[str, Any] | None:
         """The weights to begin with; None from scratch, and where a checkpoint of this training goes before them."""
+        if checkpoint.latest(Path(budget.checkpoint)) is not None:
+            return None
+        if self.supernet is not None:
+            weights = weights_of(self.supernet.path, self.supernet.digest)
+            return calibrated(weights, network, self.data).state_dict()
         folder = self.weights.get(network.digest)
-        if folder is None or checkpoint.latest(Path(budget.checkpoint)) is not None:
+        if folder is None:
             return None
         found = checkpoint.averaged(Path(folder))
         if found is None:

@@ -184,17 +184,20 @@ def search(
     retrain: Annotated[
         int | None,
         typer.Option(
-            help="With a supernet: how many of the best are trained, for --epochs MAX; of several objectives the best by "
-            "the first and those that cover most of the front [default: 3]"
+            help="With a supernet: how many of the best are trained; of several objectives the best by the first that "
+            "training changes and those that cover most of the front [default: 3]"
         ),
     ] = None,
     retrain_from: Annotated[
         str | None,
         typer.Option(
             metavar="scratch|supernet",
-            help="With a supernet: what their training begins with, new weights or the inherited ones, which need far "
-            "fewer epochs [default: scratch]",
+            help="With a supernet: what their training begins with, new weights or the inherited ones, which need fewer "
+            "epochs [default: scratch]",
         ),
+    ] = None,
+    retrain_epochs: Annotated[
+        int | None, typer.Option(help="With a supernet: epochs of these trainings [default: --epochs MAX]")
     ] = None,
     spread: Annotated[
         int | None,
@@ -249,8 +252,8 @@ def search(
         "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights,
         "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs,
         "supernet_at_once": supernet_at_once, "supernet_workers": supernet_workers, "shrink": shrink, "shrink_cost": shrink_cost,
-        "supernet_sampling": supernet_sampling, "retrain": retrain, "retrain_from": retrain_from, "spread": spread,
-        "checkpoints": checkpoints, "export": export,
+        "supernet_sampling": supernet_sampling, "retrain": retrain, "retrain_from": retrain_from, "retrain_epochs": retrain_epochs,
+        "spread": spread, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,
         "callbacks": callback or None,
         "latency_device": latency_device, "rung_subset": rung_subset, "rung_resolution": rung_resolution,

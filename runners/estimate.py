@@ -95,6 +95,7 @@ def estimated(setup: Setup, training: Training, pricing: Pricing, instead: Price
         torch.set_num_threads(cores())  # it is trained before there are workers
         supernet = _making(making_of(setup, training), training, drawn) / config.supernet_workers
     count = min(config.trials, config.retrain + config.spread)
+    trained *= (config.retrain_epochs or training.recipe.epochs) / training.recipe.epochs
     search = supernet + (config.trials * judging + count * trained) / workers
     return Estimate(judging, search, workers, supernet, trained, count)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from nas import checkpoint
 from nas.api import Result, RunnerOptions
+from nas.companions import RETRAIN
 from nas.config import SearchConfig
 from nas.costs import COSTS
 from nas.errors import InputError
@@ -118,17 +118,29 @@ def _told(file: SupernetFile) -> dict[str, Any]:
 
 
 def _check_study(setup: Setup, url: str) -> None:
-    """Raises: InputError where the study's trials are trained ones, or were judged by a supernet that is gone."""
+    """Raises: InputError where the study's trials are trained ones, or were judged by a supernet that is gone.
+
+    Also where the trainings beside it began with other weights.
+    """
     name = setup.study
     connect(url, create=True).dispose()  # one that cannot be is said before anything is trained
-    if name not in study_names(url):
+    known = study_names(url)
+    config, after = setup.config, name + RETRAIN
+    if after in known and config.retrain + config.spread:
+        begun, asked = read_study(url, after).settings.get("from"), config.retrain_from
+        if begun != asked:
+            raise InputError(
+                f"--retrain-from {asked}: study {after!r} holds trainings from {begun}; leave it, or make room by "
+                f"`nas studies delete {after}`"
+            )
+    if name not in known:
         return
     if read_study(url, name).settings.get("weights") != BY_SUPERNET:
         raise InputError(
             f"study {name!r} holds trained trials, which do not compare with inherited weights; choose another --study"
         )
     file = _folder(setup) / files.NAME
-    if setup.config.supernet is None and not file.exists():
+    if config.supernet is None and not file.exists():
         raise InputError(
             f"{file} is not there, and study {name!r} was judged by a supernet: --supernet FILE says where it is now, "
             f"another --study makes a new one"
@@ -187,16 +199,15 @@ def making_of(setup: Setup, training: Training) -> Making:
 def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retrained | None:
     """The best, and some over the range of what was judged, trained in a study of their own.
 
-    The best are left their inherited weights too, for `nas export` and `nas retrain --from search`; all are where they
-    are trained on from these. None where nothing is to be trained. Raises: NasError.
+    The best are left their inherited weights too, for `nas export` and `nas retrain --from search`. None where nothing
+    is to be trained. Raises: NasError.
     """
     config = oneshot.asked
     best, others = chosen_of(result, config)
-    on = config.retrain_from == BY_SUPERNET
-    for trial in (*best, *others) if on else best:
-        folder = Path(trial.budget.checkpoint)
-        if trial.source is Source.TRAINED or (on and trial.budget.checkpoint and checkpoint.latest(folder) is None):
-            leave_weights(oneshot.file, trial.candidate, oneshot.training.data, folder)
+    for trial in best:
+        if trial.source is not Source.TRAINED:
+            continue  # the folder of another study, or none
+        leave_weights(oneshot.file, trial.candidate, oneshot.training.data, Path(trial.budget.checkpoint))
     if not best and not others:
         return None
     options = {
@@ -207,8 +218,8 @@ def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retr
     }  # fmt: skip
     wanted = Wanted(
         study=oneshot.setup.study, network=None, data=None, resolution=None, trial=None, top=None, seeds=1,
-        recipe="search", epochs=oneshot.training.recipe.epochs, fields={},
-        weights="search" if on else "scratch", name=None,
+        recipe="search", epochs=config.retrain_epochs or oneshot.training.recipe.epochs, fields={},
+        weights=config.retrain_from, supernet=oneshot.file if config.retrain_from == BY_SUPERNET else None, name=None,
         export=Path(config.export) if config.export else None, workers=1, options=options,
         numbers=[trial.number for trial in (*best, *others)],
     )  # fmt: skip
@@ -218,7 +229,7 @@ def train_best(oneshot: OneShot, result: Result, url: str, err: Console) -> Retr
 def chosen_of(result: Result, config: SearchConfig) -> tuple[list[Trial], list[Trial]]:
     """The best, and others spread evenly over the order of all that were judged, down to the worst.
 
-    Of several objectives the best are that by the first that is measured, and then those that cover most of the front.
+    Of several objectives the best are that by the first that training changes, then those that cover most of the front.
     """
     objectives = objectives_from(config.objectives)
     judge = measured_of(objectives, {*COSTS, LATENCY})[0]

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.retraining import FEWEST
+from nas.supernet import BY_SUPERNET
 from nas.supernet.files import SupernetFile
 from nas.trial import State
 from runners.retrain_report import Retrained, facts, tell
@@ -71,7 +72,7 @@ class Trained:
         """For people."""
         if self.found is not None:
             tell(self.found, out)
-        on = self.found is not None and self.found.weights == "search"
+        on = self.found is not None and self.found.weights == BY_SUPERNET
         for line in _lines(self.file, self.trust, on=on):
             out.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -83,7 +84,7 @@ class Trained:
 
 
 def _lines(file: SupernetFile, trust: Trust | None, *, on: bool) -> list[str]:
-    """`on`: whether the networks were trained on from their inherited weights."""
+    """`on`: whether the networks were trained on from their inherited weights, which flatters the order."""
     epochs, spent = file.facts["epochs"], clock(file.facts["seconds"])
     again = "--supernet takes it for another search of this space on these images"
     lines = [f"supernet: {file.path}, {epochs} epochs in {spent}; {again}"]
@@ -97,11 +98,13 @@ def _lines(file: SupernetFile, trust: Trust | None, *, on: bool) -> list[str]:
     sizes = ", ".join(
         f"{tau:+.2f} by {name}" for name, tau in (("parameters", trust.params), ("MACs", trust.macs)) if tau is not None
     )
-    after = "theirs when they are trained on from it" if on else "theirs when they are trained from scratch"
+    after = "theirs when they are trained on" if on else "theirs when they are trained from scratch"
     lines.append(
         f"inherited accuracy of {trust.count} networks and {after}: Kendall's tau {trust.inherited:+.2f} "
         f"(p {trust.chance:.2g}); {sizes or 'sizes are all alike'}"
     )
+    if on:
+        lines.append("both are of the same weights, the more alike the shorter the training: from scratch says more")
     if trust.low:
         why = "that may be chance" if trust.inherited >= ENOUGH else "the order by inherited weights says little"
         lines.append(

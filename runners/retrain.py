@@ -31,6 +31,7 @@ from nas.store.database import storage_url
 from nas.store.reading import StudyRecord, read_study, study_names
 from nas.store.trouble import redact
 from nas.supernet import BY_SUPERNET
+from nas.supernet.files import SupernetFile
 from nas.trial import State, Trial
 from nas.wording import quantity
 from runners.again import check_space, recipe_of
@@ -72,6 +73,7 @@ class Wanted:
     workers: int
     options: Mapping[str, Any]
     numbers: Sequence[int] = ()
+    supernet: SupernetFile | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +272,7 @@ def _theirs(wanted: Wanted, plan: Plan) -> Setup:
         "source": source,
         "recipe": recipe.as_dict(),
         "from": wanted.weights,
+        **({} if wanted.supernet is None else {"supernet": wanted.supernet.digest}),
     }
     changes = {"sampler": "random", "objectives": objectives, "limits": [], "seed": 0, "latency_device": None}
     changes |= {**plan.setup.config.at_once, "epochs": str(wanted.epochs), "reuse": False, "proxies": []}
@@ -281,7 +284,7 @@ def _theirs(wanted: Wanted, plan: Plan) -> Setup:
         plan.setup,
         study=name,
         space=plan.space,
-        evaluate=FullTraining(data, recipe, weights),
+        evaluate=FullTraining(data, recipe, weights, wanted.supernet),
         costs=KnownCosts(plan.training.costs),
         settings=settings,
         protocol={"retrain": settings, "version": plan.setup.protocol["version"]},
@@ -319,7 +322,7 @@ def _opening(wanted: Wanted, plan: Plan, name: str, url: str, missing: int, coun
     which = wanted.network or f"trial{'s' if len(plan.chosen) > 1 else ''} " + ", ".join(
         str(trial.number) for trial in plan.chosen
     )
-    begun = "inherited weights" if wanted.weights == "search" and plan.inherited else wanted.weights
+    begun = "inherited weights" if wanted.supernet is not None else wanted.weights
     together = f", shared by {wanted.workers} workers" if wanted.workers > 1 else ""
     return (
         f"study {name} in {redact(url)}: {which}{'' if wanted.network else f' of {plan.name}'}, {wanted.epochs} epochs "

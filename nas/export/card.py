@@ -124,8 +124,8 @@ def _protocol(told: Told) -> str:
 
 
 def _begun(trial: Trial, settings: Mapping[str, Any]) -> str | None:
-    if settings.get("from") == "search":
-        return "those of the search"
+    if (begun := settings.get("from")) in ("search", BY_SUPERNET):
+        return "those of the search" if begun == "search" else "those of a supernet"
     if settings.get("weights") == BY_SUPERNET:
         return "those of a supernet; it was not trained by itself"
     return None if trial.parent is None else f"those of trial {trial.parent}, as far as shapes allowed"

@@ -84,6 +84,13 @@ def test_whose_weights_a_trial_began_with_is_said_and_with_what_option_to_go_on(
     assert "weights" not in study_note(HEADER, Counter(), [7], ["{}"], "")
 
 
+@pytest.mark.parametrize(("begun", "said"), [("search", "those of the search"), ("supernet", "those of a supernet")])
+def test_of_trainings_it_is_said_what_they_began_with(begun, said):
+    header = dataclasses.replace(HEADER, settings={**SETTINGS, "retrains": "s", "from": begun})
+
+    assert f"| weights to begin with | {said} |" in study_note(header, Counter(), [7], ["{}"], "")
+
+
 def test_a_trial_without_rows_of_ours_says_whose_it_is():
     assert "another program" in trial_note(row(attempts=()), full=1, curves=False)
 

@@ -41,6 +41,12 @@ def test_a_supernet_costs_four_networks_a_step_judging_a_look_and_what_is_traine
     assert list(tmp_path.iterdir()) == []
 
 
+def test_trainings_after_it_have_the_epochs_that_are_said_for_them(nas):
+    told = estimate(nas, *JUDGED, "--retrain", "2", "--spread", "3", "--retrain-epochs", "1")
+
+    assert (told["supernet_seconds"], told["training_seconds"]) == (10 * 4 * 4, 5.5)
+
+
 def test_epochs_of_few_classes_have_fewer_steps_and_what_is_judged_after_each_phase_counts(nas):
     told = estimate(nas, *JUDGED, "--shrink")
 

@@ -15,10 +15,12 @@ from rich.console import Console
 from dashboards.resume import command as command_of
 from nas import checkpoint
 from nas.config import read_config
+from nas.data import load
 from nas.replicates import network_of
 from nas.store.reading import read_study
 from nas.supernet import files
 from nas.supernet.course import Course
+from nas.supernet.judging import calibrated
 from nas.trial import State
 from runners.search_command import run_search
 from runners.study_commands import setup_of
@@ -144,21 +146,35 @@ def test_a_file_judges_for_another_search_without_training(nas, study):
     assert "take it home" not in out
 
 
-def test_the_best_go_on_from_what_they_inherit(nas, study):
-    on = ["--supernet", FILE, "--trials", "4", "--retrain", "1", "--spread", "2", "--retrain-from", "supernet"]
+def test_the_best_go_on_from_what_they_inherit(nas, study, searched):
+    on = ["--supernet", FILE, "--trials", "4", "--retrain", "1", "--spread", "2", "--retrain-from", "supernet",
+          "--retrain-epochs", "2"]  # fmt: skip
     code, out, err = nas(*SUPER, *on, "--lr", "1e-6", "--study", "further")
     trained = study("further.retrain")
-    begun = {each.digest: checkpoint.averaged(Path(each.budget.checkpoint)) for each in study("further").trials}
+    weights = files.weights_of(str(searched[0] / FILE), files.read(searched[0] / FILE).digest)
 
     assert code == 0, err
     assert "from inherited weights" in err
-    assert "theirs when they are trained on from it" in out
-    assert trained.settings["from"] == "search"
+    assert "theirs when they are trained on: Kendall's tau " in out
+    assert "from scratch says more" in out
+    assert (trained.settings["from"], trained.settings["epochs"]) == ("supernet", [2, 2])
+    assert trained.settings["supernet"] == files.read(searched[0] / FILE).digest
+    assert nas("export", "further.retrain", "--to", "home", "--format", "safetensors")[0] == 0
+    assert "| weights to begin with | those of a supernet |" in (searched[0] / "home" / "README.md").read_text()
     assert len(trained.trials) == 3
     for each in trained.trials:
-        before, after = begun[network_of(each.candidate).digest], checkpoint.averaged(Path(each.budget.checkpoint))
-        for name in (name for name in before if not name.endswith(("_mean", "_var", "_tracked"))):
-            assert after[name] == pytest.approx(before[name], abs=1e-4), name  # at such a rate nothing is learned
+        after = checkpoint.averaged(Path(each.budget.checkpoint))
+        before = calibrated(weights, network_of(each.candidate), load("digits"))
+        for name, values in before.named_parameters():
+            assert after[name] == pytest.approx(values.detach(), abs=1e-4), name  # at such a rate nothing is learned
+
+
+def test_trainings_that_began_otherwise_are_refused_before_anything_is_judged(nas, study):
+    code, _, err = nas(*AGAIN, "--trials", "7", "--retrain-from", "supernet")
+
+    assert code == 2
+    assert "--retrain-from supernet: study 's.retrain' holds trainings from scratch" in err.splitlines()[-1]
+    assert len(study("s").trials) == 6
 
 
 def test_a_supernet_that_was_trained_within_limits_judges_nothing_beyond_them(nas):
