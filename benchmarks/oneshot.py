@@ -13,7 +13,7 @@ seeds instead of training them again: for comparing supernets.
 front: seconds of training a supernet, judging candidates by it and training those that cover most of their front, from
 scratch or, with `--retrain-from supernet`, on from what they inherit, against those that trials which are trained from
 scratch, one after the other (drawn at random, and by the default sampler), need until their front of accuracy and MACs
-has the same hypervolume. What never reaches it counts with all its seconds, and is said.
+has the same hypervolume above an accuracy (`--above`). What never reaches it counts with all its seconds, and is said.
 
 Seconds are of one process on one device: on a CPU those that it computes on one core, whatever else the machine does,
 on a GPU those of the clock. All networks of a sandwich are in them.
@@ -39,7 +39,7 @@ import search_spaces
 from nas.api import search
 from nas.data import load
 from nas.feasible import Pricing
-from nas.hypervolume import covering, hypervolume
+from nas.hypervolume import MARGIN, covering, hypervolume, scaled
 from nas.intervals import interval
 from nas.jobs import Budget
 from nas.objectives import limits_from
@@ -192,8 +192,8 @@ def front(bench):
     most = options.macs[-1] * (1 + options.width)
 
     def volume(points):
-        """Of accuracy above 0 and MACs below the limit."""
-        return hypervolume([(-accuracy, macs / most) for accuracy, macs in points], (0.0, 1.0)) if points else 0.0
+        """Of accuracy above the least that counts and MACs below the limit."""
+        return hypervolume([(-accuracy, macs / most) for accuracy, macs in points], (-options.above, 1.0))
 
     def judge(network, _budget, _report):
         return {"accuracy": bench.judged(weights, network)[0]}
@@ -206,8 +206,9 @@ def front(bench):
         runner="inline", epochs=(1, 1), seed=bench.seed,
     )  # fmt: skip
     seconds += bench.clock() - started
-    judged = [(-trial.metrics["accuracy"], trial.metrics["macs"] / most) for trial in found.pareto]
-    chosen = [found.pareto[index] for index in covering(judged, (0.0, 1.0), options.retrain)]
+    losses = [(-trial.metrics["accuracy"], trial.metrics["macs"]) for trial in (*found.pareto, *found.ranked)]
+    judged = scaled(losses[: len(found.pareto)], losses)
+    chosen = [found.pareto[index] for index in covering(judged, [1 + MARGIN] * 2, options.retrain, begun=[0])]
     points = []
     for number, trial in enumerate(chosen):
         if options.retrain_from == "supernet":
@@ -276,6 +277,7 @@ def main() -> None:
     parser.add_argument("--retrain-epochs", type=int, help="of those that go on from the supernet [default: --epochs]")
     parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")
     parser.add_argument("--truth", type=Path, help="where trained accuracies are kept between runs")
+    parser.add_argument("--above", type=float, default=0.0, help="the accuracy from which on a hypervolume counts")
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
     parser.add_argument("--at-most", type=float, default=8.0, help="times the seconds with a supernet before giving up")
     parser.add_argument("--seeds", type=int, default=1)
