@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `nas` has it; read when torch is loaded
+
 from nas import Space, one_of
 
 MEMORY = Path("/dev/shm")

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from nas.samplers.features import Array
 from nas.samplers.gaussian import Columns, GaussianProcess
@@ -40,7 +41,8 @@ class Model:
         due = len(losses) >= REFIT * self._fitted
         kept = subset(losses)
         rows = data.rows[kept]
-        trend, expected = self._trend(data, kept, asked, due=due)
+        with threadpool_limits(1, user_api="openmp"):  # threads that wait for others spin, and starve a busy machine
+            trend, expected = self._trend(data, kept, asked, due=due)
         left = losses[kept] - trend
         process = GaussianProcess(self._columns, rows, left, None if due else self._scales)
         self._scales = process.scales

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 from surrogates import LAYERS, accuracy, macs
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nas.feasible import Pricing
 from nas.samplers import model as module
@@ -42,6 +43,24 @@ def test_what_is_doubted_is_about_as_much_as_predictions_are_off(count):
 
     assert (np.abs(mean - asked.losses) > 2 * std).mean() < 0.25
     assert std.mean() < 2.5 * np.abs(mean - asked.losses).mean()
+
+
+def test_trees_take_one_thread_and_leave_others_theirs(monkeypatch):
+    def threads():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "openmp"}
+
+    class Trees(module.HistGradientBoostingRegressor):
+        def fit(self, *given):
+            seen.append(threads())
+            return super().fit(*given)
+
+    seen = []
+    monkeypatch.setattr(module, "HistGradientBoostingRegressor", Trees)
+    with threadpool_limits(2, user_api="openmp"):
+        Model(MAKER.columns).predict(data(310), NONE, data(20, 1).rows)
+        after = threads()
+
+    assert (seen, after) == ([{1}] * FOLDS, {2})
 
 
 @pytest.mark.parametrize("count", [1, 2])
