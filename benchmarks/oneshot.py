@@ -37,9 +37,10 @@ from scipy import stats
 
 import search_spaces
 from nas.api import search
+from nas.config import SearchConfig
 from nas.data import load
 from nas.feasible import Pricing
-from nas.hypervolume import MARGIN, covering, hypervolume, scaled
+from nas.hypervolume import hypervolume
 from nas.intervals import interval
 from nas.jobs import Budget
 from nas.objectives import limits_from
@@ -50,6 +51,7 @@ from nas.supernet.making import Making, make
 from nas.supernet.plan import TrainingPlan
 from nas.training import TrainAndValidate, Trainer, measure
 from runners.job_setup import NetworkCosts
+from runners.oneshot import chosen_of
 
 DRAWS = 20_000  # for a band
 APART = 500  # seeds of two trainings of a network
@@ -198,17 +200,16 @@ def front(bench):
     def judge(network, _budget, _report):
         return {"accuracy": bench.judged(weights, network)[0]}
 
+    objectives = ["accuracy:max", "macs:min"]
     weights, seconds = bench.supernet()
     started = bench.clock()
     found = search(
-        bench.space, judge, objectives=["accuracy:max", "macs:min"], costs=bench.costs,
+        bench.space, judge, objectives=objectives, costs=bench.costs,
         constraints=[f"macs<={most:g}"], trials=options.candidates, sampler=options.proposer, storage=None,
         runner="inline", epochs=(1, 1), seed=bench.seed,
     )  # fmt: skip
     seconds += bench.clock() - started
-    losses = [(-trial.metrics["accuracy"], trial.metrics["macs"]) for trial in (*found.pareto, *found.ranked)]
-    judged = scaled(losses[: len(found.pareto)], losses)
-    chosen = [found.pareto[index] for index in covering(judged, [1 + MARGIN] * 2, options.retrain, begun=[0])]
+    chosen, _ = chosen_of(found, SearchConfig(objectives=objectives, retrain=options.retrain, spread=0))
     points = []
     for number, trial in enumerate(chosen):
         if options.retrain_from == "supernet":

@@ -9,6 +9,7 @@ from typing import Any
 
 from dashboards.markdown import block, code, plain
 from dashboards.resume import command
+from nas.companions import BEGUN
 from nas.store.listing import Attempt, Header, Row
 from nas.supernet.course import SETTING
 
@@ -103,7 +104,6 @@ def _curve(attempts: Sequence[Attempt]) -> str:
 
 
 WEIGHTS = {"inherit": "those of the nearest trained trial", "supernet": "those of a supernet; nothing is trained"}
-BEGUN = {"search": "those of the search", "supernet": "those of a supernet"}  # of `nas retrain`
 
 
 def study_note(header: Header, origins: Counter[str], seeds: Iterable[int], versions: Iterable[str], where: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BASELINE = ".baseline"  # random search; the study is called so after the search's name
 PUBLISHED = ".published"  # the published families, scaled into the limits
 RETRAIN = ".retrain"  # what `nas retrain` trained fully
+BEGUN = {"search": "those of the search", "supernet": "those of a supernet"}  # its weights, by what its settings say
 CONFIRM = ".confirm"  # what `nas confirm` trained again
 
 

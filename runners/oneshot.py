@@ -130,8 +130,8 @@ def _check_study(setup: Setup, url: str) -> None:
         begun, asked = read_study(url, after).settings.get("from"), config.retrain_from
         if begun != asked:
             raise InputError(
-                f"--retrain-from {asked}: study {after!r} holds trainings from {begun}; leave it, or make room by "
-                f"`nas studies delete {after}`"
+                f"--retrain-from {asked}: study {after!r} holds trainings from {begun}; say the same, or make room "
+                f"by `nas studies delete {after}`"
             )
     if name not in known:
         return

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from nas.architecture import Architecture
+from nas.companions import BEGUN
 from nas.costs import cost
 from nas.export import using
 from nas.export.card_head import Told, head
@@ -124,8 +125,8 @@ def _protocol(told: Told) -> str:
 
 
 def _begun(trial: Trial, settings: Mapping[str, Any]) -> str | None:
-    if (begun := settings.get("from")) in ("search", BY_SUPERNET):
-        return "those of the search" if begun == "search" else "those of a supernet"
+    if (begun := BEGUN.get(str(settings.get("from")))) is not None:
+        return begun
     if settings.get("weights") == BY_SUPERNET:
         return "those of a supernet; it was not trained by itself"
     return None if trial.parent is None else f"those of trial {trial.parent}, as far as shapes allowed"

@@ -41,8 +41,10 @@ class Model:
         due = len(losses) >= REFIT * self._fitted
         kept = subset(losses)
         rows = data.rows[kept]
-        with threadpool_limits(1, user_api="openmp"):  # threads that wait for others spin, and starve a busy machine
-            trend, expected = self._trend(data, kept, asked, due=due)
+        trend, expected = np.zeros(len(kept)), np.zeros(len(asked))
+        if len(losses) > MOST:
+            with threadpool_limits(1, user_api="openmp"):  # threads that wait for others spin, and starve the machine
+                trend, expected = self._trend(data, kept, asked, due=due)
         left = losses[kept] - trend
         process = GaussianProcess(self._columns, rows, left, None if due else self._scales)
         self._scales = process.scales
@@ -56,8 +58,6 @@ class Model:
 
     def _trend(self, data: Data, kept: NDArray[np.intp], asked: Array, *, due: bool) -> tuple[Array, Array]:
         """Of the results `kept`, by trees that have not seen them: what those leave is what the process learns from."""
-        if len(data.losses) <= MOST:
-            return np.zeros(len(kept)), np.zeros(len(asked))
         fold = np.arange(len(data.losses)) % FOLDS
         if due or not self._trees:
             self._trees = [
