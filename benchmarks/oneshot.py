@@ -224,25 +224,31 @@ def front(bench):
     print(f"  with a supernet: hypervolume {goal:.4f} in {seconds:.0f} s", file=sys.stderr)
     told = {"seed": bench.seed, "hypervolume": goal, "seconds": seconds, "points": points}
     for sampler in options.samplers:
-        reached, spent, count = trained_until(bench, volume, goal, sampler, most, options.at_most * seconds)
-        told[sampler] = {"seconds": spent, "reached": reached, "trials": count, "ratio": spent / seconds}
-        print(f"  {sampler}: {count} trials, {spent:.0f} s, {'reached' if reached else 'not reached'}", file=sys.stderr)
+        reached, trials = trained_until(bench, volume, goal, sampler, most, options.at_most * seconds)
+        spent = trials[-1][-1]
+        told[sampler] = {"seconds": spent, "reached": reached, "ratio": spent / seconds, "trials": trials}
+        ended = "reached" if reached else "not reached"
+        print(f"  {sampler}: {len(trials)} trials, {spent:.0f} s, {ended}", file=sys.stderr)
     return told
 
 
 def trained_until(bench, volume, goal, sampler, most, patience):
-    """Whether trained trials reach a hypervolume, the seconds that they take, and how many they are."""
-    points, spent = [], [0.0]
+    """Whether trained trials reach a hypervolume; of each its accuracy, its MACs and the seconds until it ended."""
+    trials = []
+
+    def reached():
+        return volume([trial[:2] for trial in trials])
 
     def evaluate(network, _budget, _report):
-        accuracy, seconds = bench.trained(network, 20_000 + len(points))
-        spent[0] += seconds
-        points.append((accuracy, bench.costs(network)["macs"]))
+        accuracy, seconds = bench.trained(network, 20_000 + len(trials))
+        spent = seconds + (trials[-1][-1] if trials else 0.0)
+        macs = bench.costs(network)["macs"]
+        trials.append((accuracy, macs, spent))
         print(
-            f"  {sampler} {len(points)}: {accuracy:.4f}, hypervolume {volume(points):.4f}, {spent[0]:.0f} s",
+            f"  {sampler} {len(trials)}: {accuracy:.4f}, {macs:,.0f} MACs, hypervolume {reached():.4f}, {spent:.0f} s",
             file=sys.stderr,
         )
-        if volume(points) >= goal or spent[0] > patience:
+        if reached() >= goal or spent > patience:
             raise KeyboardInterrupt
         return {"accuracy": accuracy}
 
@@ -252,7 +258,7 @@ def trained_until(bench, volume, goal, sampler, most, patience):
             constraints=[f"macs<={most:g}"], trials=10_000, sampler=sampler, storage=None, runner="inline",
             epochs=(1, 1), seed=bench.seed,
         )  # fmt: skip
-    return volume(points) >= goal, spent[0], len(points)
+    return reached() >= goal, trials
 
 
 def main() -> None:
