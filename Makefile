@@ -10,7 +10,7 @@ search: $(VENV)/.ready ## search the bundled digits: the best architectures, the
 		--published --export exports/digits --svg exports/search.svg
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 soak: $(VENV)/.ready-test ## the tests that take minutes: more ways to lose nodes, drivers and tokens
 	$(BIN)/python -m pytest -m soak

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,18 @@ def _roomy(folder):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """`soak_when(*words)`: with parameters whose id holds one of the words, a test is one of `make soak`."""
+    """`soak_when(*words)`: with parameters whose id holds one of the words, a test is one of `make soak`.
+
+    Files with slow tests come first, those with most of them at the head: `make test` deals out files in this order, and
+    a long one that came last would be waited for by one worker with nothing to do.
+    """
+    slow = Counter()
     for item in items:
         for mark in item.iter_markers("soak_when"):
             if any(word in item.callspec.id for word in mark.args):
                 item.add_marker(pytest.mark.soak)
+        slow[item.path] += bool(item.get_closest_marker("slow") and not item.get_closest_marker("soak"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def require(condition, what):

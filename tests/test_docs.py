@@ -54,6 +54,7 @@ def test_it_is_seen_in_the_spaces(workshop):
     assert options(with_it)["stages.0.mixer.shift.step"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_it_is_searched_kept_read_back_and_exported(workshop, tmp_path):
     block = {"mixer": {"kind": "shift", "step": 2}, "mlp_ratio": 2.0}
     stage = {"embedding": {"kernel": 3, "stride": 1, "padding": 1}, "width": 16, "blocks": [block]}

@@ -101,6 +101,7 @@ def test_a_foreign_folder_in_the_drivers_directory_does_not_reach_rays_workers(t
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_a_node_that_would_import_another_package_is_named(cluster, layers, tmp_path, monkeypatch):
     from nas.errors import ForeignPackageError
 

@@ -73,6 +73,7 @@ def trained(space, data, tmp_path, **how):
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.slow
 def test_every_node_gets_the_data_once_and_training_ends_as_it_does_without_ray(nodes, digits, tmp_path, monkeypatch):
     import search_spaces
     from runners import ray_luggage
@@ -126,6 +127,7 @@ def mine(tmp_path, monkeypatch):
     return importlib.import_module("mine")
 
 
+@pytest.mark.slow
 def test_nodes_without_mixer_nas_are_sent_it_and_what_stands_beside_the_users_module(nodes, bare_python, mine):
     cluster = nodes({"PYTHONPATH": None}, {"PYTHONPATH": None}, executable=bare_python)
 
@@ -151,6 +153,7 @@ def holding(folder):
     return found
 
 
+@pytest.mark.slow
 def test_no_worker_and_no_file_of_tunes_holds_the_password(nodes, layers, tmp_path, monkeypatch, postgres, caplog):
     """Not even where the shell that started the node had it, or the job was submitted with it."""
     url = postgres.replace("nas@", f"nas:{PASSWORD}@")

@@ -37,6 +37,7 @@ def run(cluster, layers, evaluate, trials=2, **options):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_node_that_joins_in_mid_search_is_used(cluster, layers, tmp_path):
     joined = []
 
@@ -53,6 +54,7 @@ def test_a_node_that_joins_in_mid_search_is_used(cluster, layers, tmp_path):
     assert [(trial.state, trial.metrics["company"]) for trial in result.trials[2:]] == [(State.COMPLETE, 1.0)] * 2
 
 
+@pytest.mark.slow
 def test_cores_and_custom_resources_are_asked_of_ray_and_choose_the_nodes(cluster, layers):
     cluster.add_node(num_cpus=4, resources={"A100": 1})
 
@@ -61,6 +63,7 @@ def test_cores_and_custom_resources_are_asked_of_ray_and_choose_the_nodes(cluste
     assert [(trial.metrics["CPU"], trial.metrics["A100"]) for trial in result.trials] == [(2.0, 0.25)] * 2
 
 
+@pytest.mark.slow
 def test_resources_that_no_node_has_are_refused_with_what_they_have(cluster, layers):
     cluster.add_node(num_cpus=4, resources={"A100": 1})
     there = r"they have 1 A100, 4 CPU, "

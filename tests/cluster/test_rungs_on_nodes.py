@@ -121,6 +121,7 @@ SOAK = pytest.mark.soak
         pytest.param(OfTheWoken, marks=SOAK),
     ],
 )
+@pytest.mark.slow
 def test_the_search_goes_on_without_what_it_lost_and_no_rung_is_trained_twice(nodes, tmp_path, loss):
     search = Search(tmp_path, nodes.address, trials=12, seconds=0.2)
     watch = loss(search, nodes)
@@ -137,6 +138,7 @@ def test_the_search_goes_on_without_what_it_lost_and_no_rung_is_trained_twice(no
 @pytest.mark.parametrize(
     "then", [pytest.param("same cluster", marks=SOAK), "fresh cluster", pytest.param("local", marks=SOAK)]
 )
+@pytest.mark.slow
 def test_a_killed_driver_is_followed_by_one_on_any_runner_that_goes_on_from_every_rung(nodes, tmp_path, then):
     address = {"same cluster": nodes.address}.get(then)
     search = Search(tmp_path, nodes.address, trials=12, seconds=0.2)

@@ -115,6 +115,7 @@ def test_what_is_no_result_fails_the_trial_and_says_why(layers, runner, tmp_path
     assert result.best is None
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on_as_the_second_attempt(
     layers, runner_with_workers, tmp_path
 ):

@@ -102,6 +102,7 @@ def test_a_search_killed_while_it_makes_its_study_is_made_by_the_next_start(sear
     assert nth > 5
 
 
+@pytest.mark.slow
 def test_a_database_whose_making_was_killed_at_any_write_is_made_by_the_next_start(tmp_path):
     for nth in points():
         search = Search(f"sqlite:///{tmp_path}/{nth}.db", tmp_path, study=f"s{nth}", trials=1)
@@ -124,6 +125,7 @@ def make(search):
     connect(search.url, create=True).dispose()
 
 
+@pytest.mark.slow
 def test_a_migration_that_was_killed_at_any_statement_is_carried_out_by_the_next_start(tmp_path):
     shutil.copy(KEPT, tmp_path / "whole.db")
     make(Search(f"sqlite:///{tmp_path}/whole.db", tmp_path))

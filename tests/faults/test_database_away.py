@@ -79,6 +79,7 @@ def test_a_server_that_is_restarted_while_a_search_runs_costs_no_worker_and_no_t
     require_unhurt(search, process)
 
 
+@pytest.mark.slow
 def test_training_goes_on_while_a_server_is_down_and_its_results_are_written_once_it_is_back(server, tmp_path):
     search = search_of(server.create_database(), tmp_path, trials=4, seconds=AWAY_S / 2)
     process = started(search)
@@ -97,6 +98,7 @@ def test_training_goes_on_while_a_server_is_down_and_its_results_are_written_onc
     assert "2 result(s)" in said(search).rpartition(" is back after ")[2]
 
 
+@pytest.mark.slow
 def test_a_file_that_somebody_else_locks_for_ten_seconds_stops_no_search(tmp_path):
     search = search_of(f"sqlite:///{tmp_path}/nas.db", tmp_path, trials=6)
     process = started(search)
@@ -142,6 +144,7 @@ def test_a_search_that_is_stopped_while_its_server_is_down_ends_soon_and_says_wh
     assert "Traceback" not in said(search)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_while_its_server_is_silent_ends_soon(server, proxy, tmp_path):
     search = search_of(server.create_database(proxy.port), tmp_path, seconds=0.5, trials=60)
     process = started(search)

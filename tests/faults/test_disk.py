@@ -102,6 +102,7 @@ def test_other_failures_are_not_worth_another_attempt(tmp_path):
         ("pt2", "model.pt2"),
     ],
 )
+@pytest.mark.slow
 def test_an_export_onto_a_full_disk_is_one_line_and_leaves_the_old_export_and_nothing_half_written(
     searched, small_disk, form, full_at, capsys, monkeypatch
 ):

@@ -94,6 +94,7 @@ def require_same(search, calm, at, nth):
 @pytest.mark.parametrize(
     ("at", "objectives"), [("commit", TWO), ("execute", ONE)], ids=["commit, two objectives", "execute, one objective"]
 )
+@pytest.mark.slow
 def test_a_call_that_fails_once_changes_nothing_of_a_search(searched, at, objectives, monkeypatch, locked):
     calm = dataclasses.replace(searched, study="calm", objectives=objectives)
     calm.run()

@@ -53,6 +53,7 @@ def gone(pid, within=3.0):
     return True
 
 
+@pytest.mark.slow
 def test_an_evaluation_out_of_memory_fails_with_that_reason_and_its_worker_goes_on(runner, tmp_path):
     result = run(tmp_path, evaluations.takes_much_memory, runner, trials=9, workers=1)
 

@@ -42,6 +42,7 @@ def differences(architecture, folder, formats=(ONNX, PT2)):
 
 
 @pytest.mark.parametrize("kind", sorted(MIXERS))
+@pytest.mark.slow
 def test_every_mixer_gives_the_same_logits_in_every_format(kind, tmp_path):
     mixer = SMALL.get(kind) or MIXERS[kind]()
     architecture = network(stage(mixer, width=64, embedding=patch(2)), resolution=8)

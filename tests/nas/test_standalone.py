@@ -55,6 +55,7 @@ def texts():
     }
 
 
+@pytest.mark.slow
 def test_a_file_is_under_400_lines_and_imports_torch_and_the_standard_library_only(texts):
     assert len(texts) == len(zoo.names()) + len(CANDIDATES) + 1 >= 78 + 20
     for name, text in texts.items():
@@ -79,6 +80,7 @@ def test_everything_a_file_defines_is_used_and_it_is_formatted(texts, tmp_path):
         assert told.returncode == 0, told.stdout
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_network_fit_its_file(texts):
     for name, text in texts.items():
         with torch.device("meta"):
@@ -89,6 +91,7 @@ def test_the_weights_of_a_network_fit_its_file(texts):
         }
 
 
+@pytest.mark.slow
 def test_every_network_gives_the_same_logits_in_an_interpreter_without_our_packages(tmp_path):
     seen = {block.mixer.kind for each in NETWORKS.values() for part in each.stages for block in part.blocks}
     assert seen >= {kind for kind, mixer in MIXERS.items() if mixer.__module__.startswith("nas.")}

@@ -49,6 +49,7 @@ def alone(digits, tmp_path_factory):
     return weights_of(small(norm="layer"), digits, RECIPE, budget(tmp_path_factory.mktemp("alone")))
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_the_numbers_of_one_up_to_rounding(team, alone):
     first, second = team[0][0]
 

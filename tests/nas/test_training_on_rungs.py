@@ -63,6 +63,7 @@ def same(first, second):
     return first == second
 
 
+@pytest.mark.slow
 def test_a_training_paused_at_two_rungs_and_taken_up_by_other_processes_is_the_unbroken_one_to_the_bit(
     digits, tmp_path
 ):

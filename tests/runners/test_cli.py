@@ -28,6 +28,7 @@ def searched(tmp_path_factory, _own_cache):
     return folder, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_a_search_on_the_digits_ends_with_a_front_an_export_and_a_report_of_every_trial(searched):
     folder, told, progress = searched
 
@@ -245,6 +246,7 @@ def test_a_search_in_which_nothing_succeeds_is_exit_code_1(tmp_path):
 
 @pytest.mark.soak_when("2-130")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
+@pytest.mark.slow
 def test_an_interrupted_search_leaves_a_study_that_the_same_command_finishes(tmp_path, number, code):
     command = [
         *NAS,

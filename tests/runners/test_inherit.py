@@ -75,6 +75,7 @@ def test_it_is_gone_on_with_and_refused_from_scratch(nas, searched):
     assert "weights: inherit there, null here" in err
 
 
+@pytest.mark.slow
 def test_an_export_says_whose_weights_were_at_the_beginning(nas, searched):
     best = json.loads(nas(*INHERIT, "--epochs", "1:3", "--trials", "5", "--study", "s", "--json")[1])["best"]
 
@@ -86,6 +87,7 @@ def test_an_export_says_whose_weights_were_at_the_beginning(nas, searched):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.slow
 def test_workers_of_their_own_find_their_parents_weights(nas, workers):
     code, _, err = nas(*SEARCH[:-6], "--weights", "inherit", "--start", "none", "--sampler", "random", "--runner",
                        "local", "--workers", workers, "--epochs", "1", "--trials", "5", "--study", "s")  # fmt: skip

@@ -40,6 +40,7 @@ def run(layers, tmp_path, evaluate=evaluations.share_of_conv3, **options):
     return search(layers, evaluate, runner="ray", **{**arguments, **options})
 
 
+@pytest.mark.slow
 def test_trials_climb_the_rungs_and_no_epoch_is_trained_twice(layers, tmp_path):
     result = run(layers, tmp_path, evaluations.logs_epochs)
 
@@ -140,6 +141,7 @@ def fit(study, trainable, workers=2, **more):
     return [study.trials[number] for number in sorted(study.trials)]
 
 
+@pytest.mark.slow
 def test_a_trainable_of_ones_own_that_raises_or_reports_nothing_useful_fails_its_candidate_with_the_reason(layers):
     def train(config):
         if config["params"]["layer0"] == "conv5":

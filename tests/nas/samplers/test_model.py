@@ -25,6 +25,7 @@ def data(count, seed=0, noise=0.0):
 
 
 @pytest.mark.parametrize(("count", "share"), [(40, 0.75), (150, 0.5), (900, 0.45)])
+@pytest.mark.slow
 def test_held_out_candidates_are_predicted_better_than_by_the_mean(count, share):
     known, asked = data(count, noise=0.01), data(200, 1)
 
@@ -36,6 +37,7 @@ def test_held_out_candidates_are_predicted_better_than_by_the_mean(count, share)
 
 
 @pytest.mark.parametrize("count", [60, 310, 900])
+@pytest.mark.slow
 def test_what_is_doubted_is_about_as_much_as_predictions_are_off(count):
     known, asked = data(count, noise=0.01), data(300, 1)
 
@@ -73,6 +75,7 @@ def test_one_or_two_results_give_a_finite_guess(count):
     assert np.isfinite(std).all()
 
 
+@pytest.mark.slow
 def test_scales_and_trees_are_fitted_again_only_when_the_results_have_grown_by_a_tenth(monkeypatch):
     fits = {"scales": [], "trees": []}
 

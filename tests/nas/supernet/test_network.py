@@ -31,6 +31,7 @@ def small():
 @pytest.mark.parametrize(
     ("name", "resolution"), [("metaformer", 14), ("cvt", 14), ("isotropic", 16), ("cvt13-nas", 32)]
 )
+@pytest.mark.slow
 def test_a_candidate_inside_and_outside_gives_the_same_logits_in_every_space(name, resolution, many):
     space = search_spaces.get(name, resolution)
     supernet = Supernet(space, in_channels=1, num_classes=4, resolution=resolution).eval()
@@ -46,6 +47,7 @@ def test_a_candidate_inside_and_outside_gives_the_same_logits_in_every_space(nam
 @pytest.mark.soak_when("thousands")
 @pytest.mark.parametrize("many", [pytest.param(60, id="some"), pytest.param(3000, id="thousands")])
 @pytest.mark.parametrize(("name", "resolution"), [("isotropic", 28), ("cvt", 28), ("metaformer", 28)])
+@pytest.mark.slow
 def test_every_candidate_finds_its_part_of_the_weights(name, resolution, many):
     space = search_spaces.get(name, resolution)
     supernet, rng = Supernet(space, in_channels=1, num_classes=4, resolution=resolution), random.Random(0)

@@ -94,6 +94,7 @@ def test_what_company_an_option_had_is_taken_out():
 
 
 @pytest.mark.parametrize("count", [60, 250])
+@pytest.mark.slow
 def test_scores_err_less_than_plain_means_also_with_fewer_candidates_than_options(count):
     space = search_spaces.get("metaformer", 28)
     options = sum(len(gene.options) for gene in space.genes)

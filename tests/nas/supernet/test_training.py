@@ -51,6 +51,7 @@ def assert_alike(found, wanted):
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_an_unbroken_one_to_the_last_bit(digits, tmp_path):
     plan = TrainingPlan(recipe=Recipe(**FIELDS, drop_path=0.3, erase=0.25))
     reported, rest = [], []
@@ -176,6 +177,7 @@ def test_classes_without_images_are_refused(digits, tmp_path):
         trainer(digits, tmp_path, few, classes=(unseen,))
 
 
+@pytest.mark.slow
 def test_what_is_judged_is_an_average_of_every_eighth_step_whose_decay_rises_with_them(digits, tmp_path):
     training = trainer(digits, tmp_path)
     begun = {name: each.clone() for name, each in training.averaged().items()}
@@ -205,6 +207,7 @@ def test_the_last_steps_of_an_epoch_are_averaged_too(digits, tmp_path):
         torch.testing.assert_close(each, decay * begun[name] + (1 - decay) * training.supernet.weights[name].detach())
 
 
+@pytest.mark.slow
 def test_a_supernet_that_diverges_says_so_and_leaves_the_checkpoint_before(digits, tmp_path):
     trainer(digits, tmp_path).run(silent, stop=1)
     training = trainer(digits, tmp_path)
@@ -245,6 +248,7 @@ def test_a_team_larger_than_a_batch_is_refused(digits, tmp_path):
         trainer(digits, tmp_path, team=Team(0, 37))
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_the_gradients_of_one(digits, tmp_path):
     plain = small(of(SeparableConv, kernel=one_of(3, 5)), Pooling(), norms=("layer",), depths=(1, 2))
     (tmp_path / "alone").mkdir()
