@@ -8,14 +8,13 @@ import logging
 import multiprocessing
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from nas.checked import canonical_json, digest
-from nas.errors import InputError, StoreError, unknown
+from nas.errors import InputError, StoreError
 from nas.feasible import Costs, Pricing, Scores
 from nas.fidelity import Rungs
 from nas.front import check_packages
@@ -27,6 +26,7 @@ from nas.nearest import starting_point
 from nas.objectives import Limit, Objective, limits_from, objectives_from
 from nas.plan import Plan
 from nas.ranking import nearest, pareto, ranked
+from nas.runner import RunnerOptions, Watch, runner_named
 from nas.samplers import make_sampler
 from nas.space import Space
 from nas.store.base import MemoryStore, Store
@@ -35,50 +35,7 @@ from nas.trial import Trial
 
 log = logging.getLogger(__name__)
 
-Watch = Callable[[Study], None]
-"""Called with the study as it stands, at least after every event; what it raises stops the search."""
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunnerOptions:
-    """How a runner shall work.
-
-    Attributes:
-        workers: evaluations at a time; None lets the runner choose by the machine.
-        cpus_per_trial: cores for each; None shares them all out.
-        gpus_per_trial: share of a GPU for each; 0 for none; None lets the runner choose: 1 where there are GPUs.
-        trial_bytes: of GPU memory that a trial takes at its peak; with gpus_per_trial None as many trials share a GPU
-            as fit into it, and a GPU there must be.
-        resources: of a cluster's nodes, by name, that each takes besides.
-        address: of a Ray cluster ("auto" or HOST:PORT); None starts one on this machine.
-        timeout: seconds after which nothing new is started; what runs is finished.
-        trial_timeout: seconds that one evaluation may take; then its worker is killed and it is `Failed`.
-        callbacks: of Ray Tune, for loggers and the like.
-        runtime_env: what Ray shall set up on its nodes, as `ray.init` takes it.
-    """
-
-    workers: int | None = None
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = 0.0
-    trial_bytes: int | None = None
-    resources: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    address: str | None = None
-    timeout: float | None = None
-    trial_timeout: float | None = None
-    callbacks: Sequence[Any] = ()
-    runtime_env: Mapping[str, Any] | None = None
-
-
-class Runner(Protocol):
-    """What the entry-point group `mixer_nas.runners` names: modules (or objects) with these two functions."""
-
-    def check(self, options: RunnerOptions) -> None:
-        """Called before anything is written. Raises: InputError for options that this runner cannot carry out."""
-
-    def run(self, study: Study, evaluate: Evaluate, options: RunnerOptions, watch: Watch) -> None:
-        """Carry out the study's jobs until it is over or its time is. When interrupted, stop the workers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +180,7 @@ def search(
         raise InputError(
             "a worker process imported the script that started it: call search under `if __name__ == '__main__':`"
         )
-    carrier = _runner(runner)
+    carrier = runner_named(runner)
     options = RunnerOptions(
         workers=workers,
         cpus_per_trial=cpus_per_trial,
@@ -394,11 +351,3 @@ def tidying(study: Study, watch: Watch | None = None) -> Watch:
             watch(study)
 
     return look
-
-
-def _runner(name: str) -> Runner:
-    found = {entry.name: entry for entry in entry_points(group="mixer_nas.runners")}
-    if name not in found:
-        raise unknown("runner", name, sorted(found) or ["none: mixer-nas is not installed, only on the path"])
-    carrier: Runner = found[name].load()
-    return carrier

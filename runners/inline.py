@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.api import RunnerOptions, Watch
 from nas.errors import InputError, NasError
 from nas.jobs import Evaluate, Event, Job, Lost
+from nas.runner import RunnerOptions, Watch
 from nas.space import Space
 from nas.study import Study
 from runners import local

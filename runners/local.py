@@ -21,10 +21,10 @@ from multiprocessing.context import SpawnProcess
 from types import ModuleType
 from typing import Any
 
-from nas.api import RunnerOptions, Watch
 from nas.errors import InputError
 from nas.jobs import Evaluate, Event, Failed, Finished, Job, Lost
 from nas.memory import share_of_gpu
+from nas.runner import RunnerOptions, Watch
 from nas.space import Space
 from nas.study import Study
 from runners.loop import drive

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from nas.api import RunnerOptions, Watch
 from nas.jobs import Event, Job, Started
+from nas.runner import RunnerOptions, Watch
 from nas.study import Study
 
 TICK_S = 0.5  # the longest that the loop waits before it looks at the clock

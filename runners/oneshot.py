@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.api import Result, RunnerOptions
+from nas.api import Result
 from nas.companions import RETRAIN
 from nas.config import SearchConfig
 from nas.costs import COSTS
@@ -18,6 +18,7 @@ from nas.latency import checked_device
 from nas.measuring import LATENCY
 from nas.objectives import limits_from, objectives_from
 from nas.replicates import measured_of
+from nas.runner import RunnerOptions
 from nas.store.database import connect
 from nas.store.reading import read_study, study_names
 from nas.supernet import BY_SUPERNET, EVALUATE, files

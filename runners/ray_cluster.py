@@ -19,9 +19,9 @@ import ray
 from ray._private import utils
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.api import RunnerOptions
 from nas.errors import InputError
 from nas.memory import share_of_gpu
+from nas.runner import RunnerOptions
 from runners.local import EXACT, gpu_memory, most_on_gpus
 from runners.logs import verbose
 from runners.runtime_env import SECRETS

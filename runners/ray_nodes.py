@@ -18,8 +18,8 @@ import ray
 from packaging.requirements import Requirement
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.api import RunnerOptions
 from nas.errors import ForeignPackageError, InputError
+from nas.runner import RunnerOptions
 from nas.version import __version__
 from runners.ray_cluster import SUBMITTED, cluster
 from runners.ray_code import OURS, companions, is_installed, our_packages, staged

@@ -21,9 +21,10 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from rich.console import Console
 
-from nas.api import Result, RunnerOptions, Watch, open_search, tidying
+from nas.api import Result, open_search, tidying
 from nas.errors import InputError, NasError, OutOfMemory
 from nas.jobs import Budget, Event, Job, Metrics, Report
+from nas.runner import RunnerOptions, Watch
 from nas.space import Space
 from nas.study import Study
 from nas.team import Team

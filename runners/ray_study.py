@@ -13,9 +13,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from nas.api import Watch, tidying
+from nas.api import tidying
 from nas.errors import InputError, NasError
 from nas.jobs import Event, Failed, Finished, Job, Lost, Started
+from nas.runner import Watch
 from nas.study import Study
 from nas.trial import State
 from runners.local import too_late

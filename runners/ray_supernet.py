@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.api import RunnerOptions
 from nas.jobs import Budget, Report
+from nas.runner import RunnerOptions
 from nas.supernet import files
 from nas.supernet.course import Course, Phase
 from nas.supernet.files import SupernetFile

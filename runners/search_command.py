@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from nas import zoo
-from nas.api import NAME, Result, Watch, search
+from nas.api import NAME, Result, search
 from nas.architecture import Architecture
 from nas.companions import BASELINE, PUBLISHED, RETRAIN, Comparison
 from nas.config import SearchConfig
 from nas.errors import InputError, Terminated
 from nas.objectives import excess
+from nas.runner import Watch
 from nas.space import Space, one_of
 from nas.store.database import storage_url
 from nas.store.trouble import redact

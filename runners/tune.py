@@ -19,9 +19,9 @@ from ray import tune
 from ray.runtime_env import RuntimeEnv
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
-from nas.api import RunnerOptions, Watch
 from nas.errors import InputError
 from nas.jobs import Evaluate
+from nas.runner import RunnerOptions, Watch
 from nas.study import Study
 from runners.local import check_numbers
 from runners.ray_cluster import ENVIRONMENT, Resources, demand, environment, room

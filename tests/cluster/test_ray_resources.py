@@ -9,8 +9,8 @@ import pytest
 from conftest import require
 
 from nas import search
-from nas.api import RunnerOptions
 from nas.errors import InputError
+from nas.runner import RunnerOptions
 from nas.trial import State
 
 

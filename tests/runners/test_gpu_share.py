@@ -2,10 +2,10 @@
 
 import pytest
 
-from nas.api import RunnerOptions
 from nas.config import SearchConfig
 from nas.errors import InputError
 from nas.memory import OVERHEAD
+from nas.runner import RunnerOptions
 from runners import local
 from runners.gpu_share import gpu_share
 from runners.job_setup import prepare

@@ -5,9 +5,9 @@ import ray
 from safetensors.torch import load_file
 
 import search_spaces
-from nas.api import RunnerOptions
 from nas.feasible import Pricing
 from nas.recipe import Recipe
+from nas.runner import RunnerOptions
 from nas.supernet import Supernet
 from nas.supernet.making import Making, make
 from nas.supernet.plan import TrainingPlan
