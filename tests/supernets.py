@@ -36,3 +36,26 @@ def making_of(digits, *limits, space=SMALL, **fields):
 
 def silent(*told):
     """Nobody looks on."""
+
+
+# as the command has it: a module of one's own, and a search that takes no time
+MINE = """
+    from nas import Space, of, one_of, repeat
+    from nas.architecture import Architecture, Block, Embedding, Stage
+    from nas.mixers import Pooling, SeparableConv
+
+    def space(resolution, widths=(8, 16, 24)):
+        block = of(Block, mixer=one_of(SeparableConv(kernel=3), Pooling()), norm=one_of("layer", "batch"), mlp_ratio=1.0)
+        stage = of(Stage, embedding=Embedding(kernel=4, stride=4), width=one_of(*widths),
+                   blocks=repeat(block, one_of(1, 2, 3)))
+        return Space(of(Architecture, resolution=resolution, stages=(stage,)))
+
+    def narrower(resolution):
+        return space(resolution, (8, 16))
+
+    def judged(candidate, budget, report):
+        return {"accuracy": 0.5}
+"""
+QUICK = ["search", "--space", "mine:space", "--data", "digits", "--epochs", "1", "--runner", "inline",
+         "--sampler", "random", "--subset", "0.3", "--batch-size", "64"]  # fmt: skip
+SUPER = [*QUICK, "--weights", "supernet"]

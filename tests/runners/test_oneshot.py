@@ -2,15 +2,14 @@
 
 import io
 import json
-import os
 import shutil
-import signal
 import textwrap
 from pathlib import Path
 
 import pytest
 from conftest import command
 from rich.console import Console
+from supernets import MINE, QUICK, SUPER
 
 from dashboards.resume import command as command_of
 from nas import checkpoint
@@ -19,36 +18,13 @@ from nas.data import load
 from nas.replicates import network_of
 from nas.store.reading import read_study
 from nas.supernet import files
-from nas.supernet.course import Course
 from nas.supernet.judging import calibrated
 from nas.trial import State
 from runners.search_command import run_search
-from runners.study_commands import setup_of
-from runners.supernet_progress import SupernetProgress
 
-MINE = """
-    from nas import Space, of, one_of, repeat
-    from nas.architecture import Architecture, Block, Embedding, Stage
-    from nas.mixers import Pooling, SeparableConv
-
-    def space(resolution, widths=(8, 16, 24)):
-        block = of(Block, mixer=one_of(SeparableConv(kernel=3), Pooling()), norm=one_of("layer", "batch"), mlp_ratio=1.0)
-        stage = of(Stage, embedding=Embedding(kernel=4, stride=4), width=one_of(*widths),
-                   blocks=repeat(block, one_of(1, 2, 3)))
-        return Space(of(Architecture, resolution=resolution, stages=(stage,)))
-
-    def narrower(resolution):
-        return space(resolution, (8, 16))
-
-    def judged(candidate, budget, report):
-        return {"accuracy": 0.5}
-"""
 SEARCH = {"space": "mine:space", "data": "digits", "weights": "supernet", "supernet_epochs": 2, "epochs": "1",
           "trials": 6, "retrain": 1, "spread": 2, "runner": "inline", "sampler": "random", "subset": 0.3,
           "batch_size": 64, "study": "s"}  # fmt: skip
-QUICK = ["search", "--space", "mine:space", "--data", "digits", "--epochs", "1", "--runner", "inline",
-         "--sampler", "random", "--subset", "0.3", "--batch-size", "64"]  # fmt: skip
-SUPER = [*QUICK, "--weights", "supernet"]
 AGAIN = [*SUPER, "--supernet-epochs", "2", "--trials", "6", "--retrain", "1", "--spread", "2", "--study", "s"]
 FILE = "checkpoints/s.supernet/supernet.safetensors"
 
@@ -74,14 +50,6 @@ def nas(capsys, monkeypatch, searched):
 @pytest.fixture
 def study(searched):
     return lambda name: read_study(f"sqlite:///{searched[0]}/nas.db", name)
-
-
-@pytest.fixture
-def empty(capsys, monkeypatch, tmp_path):
-    """`nas` where nothing is yet but mine.py."""
-    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
-    monkeypatch.chdir(tmp_path)
-    return command(capsys, monkeypatch)
 
 
 def test_a_supernet_is_made_judges_and_the_best_are_trained(searched, study):
@@ -314,75 +282,6 @@ def test_networks_are_added_to_those_that_were_trained(nas):
     assert code == 0, err
     assert json.loads(out)["supernet"]["trust"]["count"] >= 4
     assert "0 of" not in err
-
-
-def test_a_search_stays_in_what_is_left_of_a_space_that_shrank(empty, tmp_path):
-    code, _, err = empty(*SUPER, "--shrink", "--supernet-epochs", "5", "--trials", "8", "--retrain", "1", "--spread",
-                         "0", "--study", "d")  # fmt: skip
-    record = read_study(f"sqlite:///{tmp_path}/nas.db", "d")
-    phases = Course.from_json(record.settings["shrinking"]).phases
-    retrained = empty("retrain", "d", "--epochs", "1", "--runner", "inline", "--batch-size", "256", "--study", "x")
-    best = max(record.trials, key=lambda each: each.metrics["accuracy"])
-
-    assert code == 0, err
-    assert "phase 1" in err
-    assert len(phases[-1].classes) == 10
-    assert phases[-1].after < phases[0].before
-    left = setup_of(record.settings, "d", "").space
-    assert left.count().value == phases[-1].after
-    assert all(left.decode(each.genome) == each.candidate for each in record.trials)
-    assert retrained[0] == 0, retrained[2]
-    assert f"trial {best.number} of d" in retrained[1]
-    assert empty("report", "d", "--to", "d.html")[0] == 0
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as on a terminal: a job in the background ignores it, and so does a command that it has ended."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_interrupted_while_a_supernet_is_trained_the_same_command_goes_on(empty, tmp_path, monkeypatch):
-    told, say = [], SupernetProgress.__call__
-
-    def interrupted(self, epoch, metrics):
-        say(self, epoch, metrics)
-        told.append(epoch)
-        if len(told) == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(SupernetProgress, "__call__", interrupted)
-    arguments = [*SUPER, "--supernet-epochs", "3", "--trials", "2", "--retrain", "0", "--spread", "0", "--study", "i"]
-    first = empty(*arguments)
-    reached = checkpoint.load(tmp_path / "checkpoints" / "i.supernet")["epoch"]
-    second = empty(*arguments)
-
-    assert first[0] == 130, first[2]
-    assert "the same command goes on from there" in first[2]
-    assert "Traceback" not in first[2]
-    assert reached == 1
-    assert second[0] == 0, second[2]
-    assert told == [1, 2, 3]
-
-
-def test_with_worker_processes_and_a_published_space_within_limits(empty):
-    code, out, err = empty(
-        "search", "--data", "digits", "--limit", "params<=1e4", "--weights", "supernet", "--supernet-epochs", "1",
-        "--supernet-sampling", "uniform", "--supernet-at-once", "2", "--epochs", "1", "--subset", "0.1", "--batch-size", "64", "--trials", "4",
-        "--retrain", "1", "--spread", "2", "--runner", "local", "--workers", "1", "--json", "--study", "m",
-    )  # fmt: skip
-    told = json.loads(out)
-
-    assert code == 0, err
-    assert told["complete"] == 4
-    assert told["best"]["metrics"]["params"] <= 1e4
-    assert told["supernet"]["plan"]["sampling"] == "uniform"
-    assert told["supernet"]["plan"]["at_once"] == 2
-    assert told["supernet"]["limits"] == ["params<=10000"]
-    assert told["supernet"]["trust"]["count"] == 3
 
 
 @pytest.mark.parametrize(
