@@ -7,8 +7,9 @@ tau: networks in narrow bands of MACs are judged by a supernet and trained from 
 accuracies within each band, and over all beside that of ranking by MACs or by parameters; and which single choice that
 has an order (a width, a kernel) ranks best within bands, as only hindsight knows. With `--trainings 2` each is trained
 twice, and its mean counts; tau of the one training with the other within bands says what could be had at most.
-`--truth FILE` keeps the trained accuracies there, and takes those of an earlier run of the same networks, recipe and
-seeds instead of training them again: for comparing supernets.
+`--truth FILE` keeps the accuracies of trainings from scratch there, with their seconds, and takes those of an earlier
+run of the same networks, recipe and seeds instead of training them again; `--keep DIR` does so with supernets: for
+comparing what is done with them.
 
 front: seconds of training a supernet, judging candidates by it and training those that cover most of their front, from
 scratch or, with `--retrain-from supernet`, on from what they inherit, against those that trials which are trained from
@@ -80,9 +81,15 @@ class Bench:
             at_once=self.options.at_once,
         )
         making = Making(self.pricing, self.data, plan, seed=self.seed)
+        folder = (self.options.keep or self.folder) / f"supernet-{self.seed}"
+        noted = folder / "seconds.json"
+        if folder.exists() and not noted.exists():
+            sys.exit(f"{folder} was broken off, and what it took is not known: remove it")
         started = self.clock()
-        file = make(making, self.folder / "supernet", say, device=self.options.device)
-        return weights_of(file.path, file.digest), self.clock() - started
+        file = make(making, folder, say, device=self.options.device)
+        if not noted.exists():
+            noted.write_text(json.dumps(self.clock() - started))
+        return weights_of(file.path, file.digest), json.loads(noted.read_text())
 
     def judged(self, weights, network):
         """Validation accuracy by inherited weights, and the seconds that it took."""
@@ -284,6 +291,7 @@ def main() -> None:
     parser.add_argument("--retrain-epochs", type=int, help="of those that go on from the supernet [default: --epochs]")
     parser.add_argument("--trainings", type=int, default=1, help="of each network, by seeds of their own")
     parser.add_argument("--truth", type=Path, help="where trained accuracies are kept between runs")
+    parser.add_argument("--keep", type=Path, help="where supernets and their seconds are kept between runs")
     parser.add_argument("--above", type=float, default=0.0, help="the accuracy from which on a hypervolume counts")
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
     parser.add_argument("--at-most", type=float, default=8.0, help="times the seconds with a supernet before giving up")
