@@ -215,7 +215,9 @@ def front(bench):
         constraints=[f"macs<={most:g}"], trials=options.candidates, sampler=options.proposer, storage=None,
         runner="inline", epochs=(1, 1), seed=bench.seed,
     )  # fmt: skip
-    seconds += bench.clock() - started
+    judging = bench.clock() - started
+    print(f"  supernet {seconds:.0f} s, judging {judging:.0f} s", file=sys.stderr)
+    seconds += judging
     chosen, _ = chosen_of(found, SearchConfig(objectives=objectives, retrain=options.retrain, spread=0))
     points = []
     for number, trial in enumerate(chosen):

@@ -18,7 +18,7 @@ __all__ = ["MINE"]  # the fixture `nas` writes it
 
 def test_a_search_stays_in_what_is_left_of_a_space_that_shrank(nas, tmp_path):
     code, _, err = nas(*SUPER, "--shrink", "--supernet-epochs", "5", "--trials", "8", "--retrain", "1", "--spread",
-                         "0", "--study", "d")  # fmt: skip
+                       "0", "--study", "d")  # fmt: skip
     record = read_study(f"sqlite:///{tmp_path}/nas.db", "d")
     phases = Course.from_json(record.settings["shrinking"]).phases
     retrained = nas("retrain", "d", "--epochs", "1", "--runner", "inline", "--batch-size", "256", "--study", "x")
