@@ -32,7 +32,8 @@ PER_PARAMETER = 22  # bytes
 OVERHEAD = 2**30  # bytes: the context of a process, its kernels, the workspaces of cuBLAS and cuDNN
 SAFETY = 1.1  # an allocator's blocks are never quite full
 ON_DEVICE = 4 * 2**30  # bytes of a training set up to which it is copied to a GPU
-MEASURED_AT_ONCE = 512  # images in a validation batch
+MEASURED_AT_ONCE = 512  # images in a validation batch on a GPU
+MEASURED_AT_ONCE_BY_CPU = 128  # of more the activations do not stay in its caches, and each image takes longer
 SAMPLED = 200  # candidates among which the largest is looked for
 
 
@@ -59,6 +60,11 @@ def training_peak(
     weights = PER_PARAMETER * (whole.params + whole.frozen)
     activations = math.ceil(4 * max(batch * (whole.saved + 2 * block), MEASURED_AT_ONCE * block))
     return Peak(weights, activations, OVERHEAD + math.ceil(SAFETY * (weights + data_bytes + activations)))
+
+
+def measured_at_once(device: str) -> int:
+    """Images in a validation batch on a `device` of torch's types."""
+    return MEASURED_AT_ONCE_BY_CPU if device == "cpu" else MEASURED_AT_ONCE
 
 
 def resident_bytes(train: int, validation: int, image: int) -> int:

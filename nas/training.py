@@ -25,7 +25,7 @@ from nas.data import ImageData
 from nas.errors import ArchitectureError, Diverged, InputError, OutOfMemory
 from nas.inheriting import NETWORK, begin_with
 from nas.jobs import Budget, Report
-from nas.memory import MEASURED_AT_ONCE, ON_DEVICE
+from nas.memory import ON_DEVICE, measured_at_once
 from nas.mixing import Mixing
 from nas.model import Backbone, build
 from nas.recipe import Recipe
@@ -190,7 +190,7 @@ class Trainer:
     def measured(self, split: str) -> dict[str, float]:
         """Accuracy and loss of the averaged weights on a split. Raises: Diverged."""
         self.team.align(self.average)
-        at_once = MEASURED_AT_ONCE // self.split
+        at_once = measured_at_once(self.device.type) // self.split
         return measure(self.average.module, self.data, split, self.device, at_once, self.side, self.team)
 
     def _train_epoch(self) -> float:
@@ -342,13 +342,13 @@ def measure(
     data: ImageData,
     split: str,
     device: torch.device,
-    at_once: int = MEASURED_AT_ONCE,
+    at_once: int | None = None,
     side: int | None = None,
     team: Team = ALONE,
 ) -> dict[str, float]:
     """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode, on images of `side`.
 
-    `at_once` images go through it at a time; of a team each member measures a part of them.
+    `at_once` images go through it at a time (default: by the device); of a team each member measures a part of them.
 
     Raises: Diverged when the loss is not finite.
     """
@@ -358,7 +358,7 @@ def measure(
     right, loss, images = 0.0, 0.0, Images(data, split, device)
     count = len(images)
     images.rows = images.rows[team.rank :: team.size]
-    for images_BHWC, labels_B in images.in_order(at_once):
+    for images_BHWC, labels_B in images.in_order(at_once or measured_at_once(device.type)):
         with precision(device):
             logits_BK = model(preprocess(images_BHWC)).float()
         right += float((logits_BK.argmax(1) == labels_B).sum())

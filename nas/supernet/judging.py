@@ -17,7 +17,7 @@ from nas.augment import Preprocess
 from nas.data import ImageData
 from nas.errors import InputError, OutOfMemory, SpaceError
 from nas.jobs import Budget, Report
-from nas.memory import MEASURED_AT_ONCE
+from nas.memory import measured_at_once
 from nas.model import Backbone
 from nas.shortage import out_of_memory
 from nas.supernet.files import SupernetFile, weights_of
@@ -98,7 +98,7 @@ def accuracies(
     chosen = torch.tensor(list(range(len(data.classes))) if classes is None else list(classes), device=there)
     right, count = torch.zeros(len(chosen), device=there), torch.zeros(len(chosen), device=there)
     preprocess = Preprocess(data, "none").to(there).eval()
-    for images_BHWC, labels_B in Images(data, "validation", there).in_order(MEASURED_AT_ONCE):
+    for images_BHWC, labels_B in Images(data, "validation", there).in_order(measured_at_once(there.type)):
         kept = torch.isin(labels_B, chosen)
         if not kept.any():
             continue

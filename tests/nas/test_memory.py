@@ -11,7 +11,7 @@ from nas.audit import allocated_peak
 from nas.costs import cost
 from nas.feasible import Pricing
 from nas.jobs import Budget
-from nas.memory import OVERHEAD, SAFETY, largest_peak, resident_bytes, share_of_gpu, training_peak
+from nas.memory import MEASURED_AT_ONCE, OVERHEAD, SAFETY, largest_peak, resident_bytes, share_of_gpu, training_peak
 from nas.objectives import Limit
 from nas.recipe import Recipe
 from nas.training import Trainer, measure
@@ -28,7 +28,7 @@ def allocated(network, digits, batch, folder):
         batches = trainer.images.shuffled(batch)
         for _ in range(2):
             trainer.step(*next(batches), 1e-3)
-        measure(trainer.average.module, digits, "validation", trainer.device)
+        measure(trainer.average.module, digits, "validation", trainer.device, MEASURED_AT_ONCE)
 
     return allocated_peak(step)
 
