@@ -14,6 +14,7 @@ from nas import checkpoint
 from nas.architecture import Architecture, Block, Embedding, Stage
 from nas.errors import Diverged, InputError, OutOfMemory
 from nas.jobs import Budget
+from nas.memory import MEASURED_AT_ONCE_BY_CPU
 from nas.mixers import Attention, DepthwiseConv
 from nas.recipe import Recipe
 from nas.training import Images, TrainAndValidate, Trainer, measure
@@ -100,6 +101,17 @@ def test_the_averaged_weights_are_what_is_measured(network, digits, tmp_path):
 
     assert measure(trainer.average.module, digits, "validation", CPU)["accuracy"] == metrics["accuracy"]
     assert measure(trainer.model, digits, "validation", CPU)["loss"] != metrics["loss"]
+
+
+def test_validation_on_a_cpu_goes_by_small_batches_and_comes_to_the_same_as_by_large_ones(network, digits, tmp_path):
+    trainer, sizes = Trainer(network, digits, Recipe(epochs=1), budget(tmp_path, 1)), []
+    trainer.average.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+
+    found = trainer.measured("validation")
+
+    images = len(digits.labels("validation"))
+    assert max(sizes) == MEASURED_AT_ONCE_BY_CPU < images == sum(sizes)
+    assert found == pytest.approx(measure(trainer.average.module, digits, "validation", CPU, images), rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_named_with_its_epoch(network, digits, tmp_path):
