@@ -47,10 +47,10 @@ from nas.jobs import Budget
 from nas.objectives import limits_from
 from nas.recipe import Recipe
 from nas.supernet.files import weights_of
-from nas.supernet.judging import calibrated
+from nas.supernet.judging import calibrated, judged
 from nas.supernet.making import Making, make
 from nas.supernet.plan import TrainingPlan
-from nas.training import TrainAndValidate, Trainer, measure
+from nas.training import TrainAndValidate, Trainer
 from runners.job_setup import NetworkCosts
 from runners.oneshot import chosen_of
 
@@ -95,7 +95,7 @@ class Bench:
         """Validation accuracy by inherited weights, and the seconds that it took."""
         started = self.clock()
         model = calibrated(weights, network, self.data, self.options.device)
-        found = measure(model, self.data, "validation", torch.device(self.options.device))
+        found = judged(model, self.data, self.options.device, self.options.judge_images)
         return found["accuracy"], self.clock() - started
 
     def trained(self, network, number):
@@ -287,6 +287,7 @@ def main() -> None:
     parser.add_argument("--sampling", default="sandwich")
     parser.add_argument("--at-once", type=int, default=0, help="networks in a step of the supernet; 0: by its sampling")
     parser.add_argument("--candidates", type=int, default=200, help="judged by the supernet")
+    parser.add_argument("--judge-images", type=int, default=0, help="of validation that they are judged on; 0: all")
     parser.add_argument("--proposer", default="auto", help="sampler of these")
     parser.add_argument("--retrain", type=int, default=4, help="of the front, trained")
     parser.add_argument("--retrain-from", choices=("scratch", "supernet"), default="scratch")

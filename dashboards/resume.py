@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.samplers import NAMES
-from nas.supernet import BY_SUPERNET
+from nas.supernet import BY_SUPERNET, JUDGE_IMAGES
 
 OF_AUTO = {"spread", "surrogate"}  # what the trials of sampler auto are from, besides their starts
 
@@ -75,6 +75,8 @@ def weights_of(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
         found.append(("--supernet-epochs", told.get("epochs")))
         found += [("--supernet-sampling", "uniform")] if told.get("sampling") == "uniform" else []
         found.append(("--supernet-at-once", told.get("at_once")))
+        images = told.get("judge_images", 0)
+        found += [("--judge-images", images)] if images != JUDGE_IMAGES else []
         found += [("--shrink --shrink-cost", told.get("shrink_cost"))] if told.get("shrink") else []
     return found
 

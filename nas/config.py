@@ -22,6 +22,7 @@ from nas.fidelity import Rungs
 from nas.objectives import Limit, Objective
 from nas.proxies import chosen
 from nas.samplers import NAMES
+from nas.supernet import JUDGE_IMAGES
 
 LARGEST_FILE = 1_000_000
 
@@ -70,6 +71,7 @@ class SearchConfig(BaseModel):
     supernet_sampling: Literal["sandwich", "uniform"] = "sandwich"
     supernet_at_once: int | None = Field(default=None, ge=1)
     supernet_workers: int = Field(default=1, ge=1)
+    judge_images: int = Field(default=JUDGE_IMAGES, ge=0)
     shrink: bool = False
     shrink_cost: float = Field(default=0.02, ge=0)
     retrain: int = Field(default=3, ge=0)

@@ -345,17 +345,19 @@ def measure(
     at_once: int | None = None,
     side: int | None = None,
     team: Team = ALONE,
+    subset: float = 1.0,
 ) -> dict[str, float]:
     """Accuracy and loss (cross-entropy, no smoothing) of `model` on a split, in evaluation mode, on images of `side`.
 
     `at_once` images go through it at a time (default: by the device); of a team each member measures a part of them.
+    A `subset` is the same for all networks.
 
     Raises: Diverged when the loss is not finite.
     """
     was_training = model.training
     model.eval()
     preprocess = Preprocess(data, "none", side).to(device).eval()
-    right, loss, images = 0.0, 0.0, Images(data, split, device)
+    right, loss, images = 0.0, 0.0, Images(data, split, device, subset)
     count = len(images)
     images.rows = images.rows[team.rank :: team.size]
     for images_BHWC, labels_B in images.in_order(at_once or measured_at_once(device.type)):

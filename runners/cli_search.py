@@ -168,6 +168,10 @@ def search(
         int | None,
         typer.Option(help="With --runner ray: that share every batch of its training, through Ray Train [default: 1]"),
     ] = None,
+    judge_images: Annotated[
+        int | None,
+        typer.Option(help="With a supernet: validation images that candidates are judged on; 0: all [default: 2048]"),
+    ] = None,
     shrink: Annotated[
         bool | None,
         typer.Option(
@@ -251,7 +255,7 @@ def search(
         "study": study, "storage": storage, "subset": subset, "evaluate": evaluate, "costs": costs, "start": start or None,
         "batch_size": batch_size, "lr": lr, "augment": augment, "weights": weights,
         "supernet": None if supernet is None else str(supernet), "supernet_epochs": supernet_epochs,
-        "supernet_at_once": supernet_at_once, "supernet_workers": supernet_workers, "shrink": shrink, "shrink_cost": shrink_cost,
+        "supernet_at_once": supernet_at_once, "supernet_workers": supernet_workers, "judge_images": judge_images, "shrink": shrink, "shrink_cost": shrink_cost,
         "supernet_sampling": supernet_sampling, "retrain": retrain, "retrain_from": retrain_from, "retrain_epochs": retrain_epochs,
         "spread": spread, "checkpoints": checkpoints, "export": export,
         "published": published, "baseline": baseline, "reuse": reuse, "proxies": proxies or None,

@@ -75,7 +75,7 @@ def estimated(setup: Setup, training: Training, pricing: Pricing, instead: Price
     import torch
 
     from runners.local import cores
-    from runners.oneshot import making_of, read_supernet
+    from runners.oneshot import judge_images, making_of, read_supernet
 
     config = setup.config
     if config.supernet is not None:
@@ -90,7 +90,7 @@ def estimated(setup: Setup, training: Training, pricing: Pricing, instead: Price
         share = config.rungs.epochs(config.trials) / training.recipe.epochs
         return Estimate(trained, trained * share / workers, workers)
 
-    judging, supernet = _judging(pace, training), 0.0
+    judging, supernet = _judging(pace, training, judge_images(config, training)), 0.0
     if config.supernet is None:
         torch.set_num_threads(cores())  # it is trained before there are workers
         supernet = _making(making_of(setup, training), training, drawn) / config.supernet_workers
@@ -129,8 +129,9 @@ def _making(making: Making, training: Training, drawn: Sequence[Architecture]) -
     return step * pace.steps * epochs + _judging(pace, training) * judged
 
 
-def _judging(pace: Pace, training: Training) -> float:
-    """Seconds of judging a network by inherited weights, its statistics taken anew."""
+def _judging(pace: Pace, training: Training, images: int = 0) -> float:
+    """Seconds of judging a network by inherited weights on so many images, 0: all; its statistics are taken anew."""
     from nas.supernet.judging import CALIBRATED_BY
 
-    return pace.measuring * (1 + CALIBRATED_BY / training.data.counts["validation"])
+    every = training.data.counts["validation"]
+    return pace.measuring * ((images or every) + CALIBRATED_BY) / every

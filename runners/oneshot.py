@@ -71,19 +71,25 @@ def with_supernet(setup: Setup, url: str, gpus: GpuShare, err: Console) -> OneSh
     measured_of(objectives_from(config.objectives), {*COSTS, LATENCY})  # else there is nothing to judge
     _check_study(setup, url)
     file = read_supernet(setup, training) if config.supernet is not None else _made(setup, training, gpus, err)
-    said = {"weights": BY_SUPERNET, "supernet": {"digest": file.digest, **_told(file)}}
+    fewer = {"judge_images": images} if (images := judge_images(config, training)) else {}
+    said = {"weights": BY_SUPERNET, "supernet": {"digest": file.digest, **_told(file), **fewer}}
     settings, space = {**setup.settings, **said, "evaluate": EVALUATE}, setup.space
     if (told := file.facts.get("course")) is not None:
         settings["shrinking"], space = told, Course.from_json(told).narrowed(space)
     changed = dataclasses.replace(
         setup,
         space=space,
-        evaluate=JudgeInherited(training.data, file),
+        evaluate=JudgeInherited(training.data, file, images),
         settings=settings,
         protocol={**setup.protocol, **said},
         config=config.model_copy(update={**config.at_once, "epochs": "1"}),
     )
     return OneShot(changed, config, training, file)
+
+
+def judge_images(config: SearchConfig, training: Training) -> int:
+    """Of validation that candidates are judged on; 0: all."""
+    return config.judge_images if config.judge_images < training.data.counts["validation"] else 0
 
 
 def read_supernet(setup: Setup, training: Training) -> SupernetFile:

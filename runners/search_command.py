@@ -108,7 +108,7 @@ def run_search(config: SearchConfig, *, svg: Path | None, as_json: bool, out: Co
 def check_weights(config: SearchConfig) -> None:
     """Raises: InputError for what contradicts, or changes nothing without, weights of a supernet."""
     oneshot, said = config.weights == "supernet", config.model_fields_set
-    with_it = ("supernet", *OF_A_SUPERNET, "retrain", "retrain_from", "retrain_epochs", "spread")
+    with_it = ("supernet", *OF_A_SUPERNET, "judge_images", "retrain", "retrain_from", "retrain_epochs", "spread")
     if not oneshot and (vain := [name for name in with_it if name in said]):
         raise InputError(f"--{_option(vain[0])}: only --weights supernet makes use of it")
     if oneshot and (config.published or config.baseline):

@@ -180,10 +180,9 @@ def _take_over(
     connection: Connection, found: RowMapping, settings: dict[str, Any], space_digest: str, holder: str
 ) -> None:
     name, before = found["name"], read_settings(found["settings"])
-    differ = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
+    differ = _differences(before, settings)
     if differ or found["space_digest"] != space_digest:
-        shown = "; ".join(f"{key}: {_short(before.get(key))} there, {_short(settings.get(key))} here" for key in differ)
-        shown = shown or "space: its definition changed"
+        shown = "; ".join(differ) or "space: its definition changed"
         raise InputError(f"study {name!r} was made with other settings ({shown}); choose another --study")
     if found["driver"]:
         other = lease.living(json.loads(found["driver"]), lease.silence(found["pulse"], found["now"]))
@@ -192,6 +191,18 @@ def _take_over(
     this = tables.studies.c.study_id == found["study_id"]
     us = {"driver": holder, "pulse": lease.clock(connection), "wanted": ""}
     connection.execute(update(tables.studies).where(this).values(us))
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs, each by its path: where both have a table, what differs within it."""
+    told = []
+    for key in sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key)):
+        theirs, ours = there.get(key), here.get(key)
+        if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+            told += _differences(theirs, ours, f"{path}{key}.")
+        else:
+            told.append(f"{path}{key}: {_short(theirs)} there, {_short(ours)} here")
+    return told
 
 
 def _short(value: Any) -> str:

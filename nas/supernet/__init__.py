@@ -13,6 +13,9 @@ __all__ = ["Supernet"]
 BY_SUPERNET = "supernet"
 """What the settings and the protocol of a study call the weights that its trials are judged by."""
 
+JUDGE_IMAGES = 2048
+"""Validation images that candidates are judged on, unless told: more do not order them better (`docs/oneshot.md`)."""
+
 EVALUATE = "validate by inherited weights"
 """What the settings of a study call such an evaluation."""
 

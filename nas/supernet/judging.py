@@ -110,22 +110,35 @@ def accuracies(
     return [float(each) for each in right / count.clamp_min(1)]
 
 
+def judged(model: nn.Module, data: ImageData, device: str = "cpu", images: int = 0) -> dict[str, float]:
+    """Accuracy and loss on so many validation images, drawn alike and the same for all networks; 0: on all.
+
+    Raises: Diverged.
+    """
+    subset = min(1.0, images / data.counts["validation"]) if images else 1.0
+    return measure(model, data, "validation", torch.device(device), subset=subset)
+
+
 @dataclasses.dataclass(frozen=True)
 class JudgeInherited:
     """An `evaluate` that trains nothing: accuracy and loss on validation by inherited weights.
 
     The metric `inherited` is the share of the parameters that are: all of them.
+
+    Attributes:
+        images: of validation that a network is judged on, the same for all; 0: all of them.
     """
 
     data: ImageData
     file: SupernetFile
+    images: int = 0
 
     def __call__(self, candidate: Architecture, budget: Budget, _report: Report) -> dict[str, float]:
         """Raises: InputError for a file that has changed or is gone, OutOfMemory."""
         try:
             weights = weights_of(self.file.path, self.file.digest)
             model = calibrated(weights, candidate, self.data, budget.device)
-            found = measure(model, self.data, "validation", torch.device(budget.device))
+            found = judged(model, self.data, budget.device, self.images)
         except SpaceError as error:
             raise InputError(str(error)) from error
         except (RuntimeError, MemoryError) as error:

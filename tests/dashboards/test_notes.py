@@ -175,6 +175,10 @@ def test_a_study_by_a_supernet_is_gone_on_with_by_the_options_that_made_it():
         "limits": [], "epochs": [1, 1], "weights": "supernet",
         "supernet": {"digest": "d", "epochs": 60, "sampling": "uniform", "at_once": 2, "shrink": True, "shrink_cost": 0.05},
     }  # fmt: skip
+    told, images = settings["supernet"], []
+    for told["judge_images"] in (500, 2048):
+        images.append("--judge-images 500" in command("s", settings, ""))
+    del told["judge_images"]
     said = command("s", settings, "", Counter())
 
     assert "--epochs 20" in said
@@ -182,4 +186,6 @@ def test_a_study_by_a_supernet_is_gone_on_with_by_the_options_that_made_it():
     assert "--supernet-epochs 60" in said
     assert "--supernet-sampling uniform --supernet-at-once 2" in " ".join(said.replace("\\\n", " ").split())
     assert "--shrink --shrink-cost 0.05" in said
+    assert images == [True, False]
+    assert "--judge-images 0" in said  # on all, which is not as usual
     assert "--evaluate" not in said

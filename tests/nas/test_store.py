@@ -53,6 +53,16 @@ def test_a_study_made_with_other_settings_is_refused_with_what_differs(database,
     assert len(read_study(database, "s").trials) == 5
 
 
+def test_of_settings_in_a_table_only_those_that_differ_are_named(database, layers, tmp_path):
+    def made(**recipe):
+        return run(database, layers, tmp_path, settings={"recipe": {"augment": "x" * 99, **recipe}})
+
+    made(lr=3, mix={"cut": 1})
+    told = r"\(recipe.lr: 3 there, 1 here; recipe.mix.cut: 1 there, null here; recipe.mix.up: null there, 2 here\)"
+    with pytest.raises(InputError, match=f"study 's' was made with other settings {told}"):
+        made(lr=1, mix={"up": 2})
+
+
 def test_a_changed_space_under_the_same_name_is_refused(database, layers, tmp_path):
     run(database, layers, tmp_path)
     changed = Space({f"layer{index}": one_of("skip", "conv3") for index in range(4)})

@@ -41,6 +41,12 @@ def test_a_supernet_costs_four_networks_a_step_judging_a_look_and_what_is_traine
     assert list(tmp_path.iterdir()) == []
 
 
+def test_judging_takes_as_long_as_its_images_say(nas, digits):
+    told = estimate(nas, *JUDGED, "--judge-images", "100")
+
+    assert told["trial_seconds"] == pytest.approx(1.5 * (100 + 1024) / digits.counts["validation"])
+
+
 def test_trainings_after_it_have_the_epochs_that_are_said_for_them(nas):
     told = estimate(nas, *JUDGED, "--retrain", "2", "--spread", "3", "--retrain-epochs", "1")
 

@@ -114,6 +114,24 @@ def test_a_file_judges_for_another_search_without_training(nas, study):
     assert "take it home" not in out
 
 
+def test_judging_on_fewer_images_is_said_and_is_another_study(nas, study):
+    fewer = [*SUPER, "--supernet", FILE, "--retrain", "0", "--spread", "0", "--study", "fewer"]
+    assert nas(*fewer, "--judge-images", "100", "--trials", "3")[0] == 0
+    told = study("fewer")
+
+    assert study("s").settings["supernet"] == {
+        name: value for name, value in told.settings["supernet"].items() if name != "judge_images"
+    }
+    assert "--judge-images 100" in command_of("fewer", told.settings, "")
+    for each in told.trials:
+        assert each.metrics["accuracy"] * 100 == pytest.approx(round(each.metrics["accuracy"] * 100))
+
+    code, _, err = nas(*fewer, "--trials", "4")
+    assert code == 2
+    assert "(supernet.judge_images: 100 there, null here)" in err.splitlines()[-1]
+    assert len(study("fewer").trials) == 3
+
+
 def test_the_best_go_on_from_what_they_inherit(nas, study, searched):
     on = ["--supernet", FILE, "--trials", "4", "--retrain", "1", "--spread", "2", "--retrain-from", "supernet",
           "--retrain-epochs", "2"]  # fmt: skip
@@ -291,6 +309,7 @@ def test_networks_are_added_to_those_that_were_trained(nas):
         (["--shrink"], "--shrink: only --weights supernet makes use of it"),
         (["--supernet-epochs", "3"], "--supernet-epochs: only --weights supernet makes use of it"),
         (["--supernet-sampling", "uniform"], "--supernet-sampling: only --weights supernet makes use of it"),
+        (["--judge-images", "9"], "--judge-images: only --weights supernet makes use of it"),
         (["--retrain", "1"], "--retrain: only --weights supernet makes use of it"),
         (["--weights", "inherit", "--spread", "1"], "--spread: only --weights supernet makes use of it"),
         (["--weights", "super"], "weights: input should be 'scratch', 'inherit' or 'supernet'"),
@@ -300,6 +319,7 @@ def test_networks_are_added_to_those_that_were_trained(nas):
         (["--weights", "supernet", "--supernet-sampling", "all"], "supernet_sampling: input should be 'sandwich'"),
         (["--weights", "supernet", "--supernet-at-once", "2"], "2 networks a step (--supernet-at-once): sandwich sampling"),
         (["--weights", "supernet", "--supernet-epochs", "0"], "supernet_epochs: input should be greater than or equal"),
+        (["--weights", "supernet", "--judge-images", "-1"], "judge_images: input should be greater than or equal to 0"),
         (["--weights", "supernet", "--retrain", "-1"], "retrain: input should be greater than or equal to 0"),
         (["--weights", "supernet", "--evaluate", "mine:judged"], "--evaluate is one of your own: leave one out"),
         (["--weights", "supernet", "--shrink", "--supernet-epochs", "3"], "--supernet-epochs 3: --shrink takes 4 at"),

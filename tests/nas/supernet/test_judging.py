@@ -20,7 +20,7 @@ from nas.export.weights import has_weights, trained_weights
 from nas.jobs import Budget
 from nas.mixers import Pooling, SeparableConv
 from nas.supernet import files
-from nas.supernet.judging import AT_ONCE, JudgeInherited, accuracies, calibrate, calibrated, leave_weights
+from nas.supernet.judging import AT_ONCE, JudgeInherited, accuracies, calibrate, calibrated, judged, leave_weights
 from nas.supernet.making import make
 from nas.supernet.network import extracted
 from nas.training import Images, measure
@@ -128,6 +128,24 @@ def test_it_is_judged_as_the_network_by_itself_is_measured(digits, file, weights
 
     assert found == {**alone, "inherited": 1.0}
     assert not [*tmp_path.iterdir()]
+
+
+def test_on_some_images_it_is_judged_as_on_those_and_all_networks_on_the_same(digits, file, weights, tmp_path):
+    order = np.random.default_rng(0).permutation(digits.counts["validation"])
+    images, labels = digits.images("validation")[order[:150]], digits.labels("validation")[order[:150]]
+    prepare = Preprocess(digits, "none").eval()
+
+    for candidate in (BATCH, LAYER):
+        found = JudgeInherited(digits, file, 150)(candidate, Budget(0, 1, 3, "cpu", str(tmp_path)), silent)
+        with torch.inference_mode():
+            said = calibrated(weights, candidate, digits)(prepare(torch.from_numpy(images))).argmax(1).numpy()
+        assert found["accuracy"] == pytest.approx((said == labels).mean())
+
+
+def test_on_more_images_than_there_are_it_is_judged_on_all(digits, weights):
+    model = calibrated(weights, LAYER, digits)
+
+    assert judged(model, digits, images=10**6) == judged(model, digits) == measure(model, digits, "validation", HERE)
 
 
 def test_accuracy_of_each_class_is_what_counting_says(digits, weights):
