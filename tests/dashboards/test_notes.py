@@ -11,6 +11,7 @@ from dashboards.markdown import block, code, plain
 from dashboards.notes import number, study_note, trial_note
 from dashboards.resume import command
 from nas.store.listing import Attempt, Header, Row
+from nas.supernet import JUDGE_IMAGES
 
 NOW = datetime.datetime.fromisoformat("2026-01-02T03:04:05")
 LAST = Attempt(
@@ -175,10 +176,6 @@ def test_a_study_by_a_supernet_is_gone_on_with_by_the_options_that_made_it():
         "limits": [], "epochs": [1, 1], "weights": "supernet",
         "supernet": {"digest": "d", "epochs": 60, "sampling": "uniform", "at_once": 2, "shrink": True, "shrink_cost": 0.05},
     }  # fmt: skip
-    told, images = settings["supernet"], []
-    for told["judge_images"] in (500, 2048):
-        images.append("--judge-images 500" in command("s", settings, ""))
-    del told["judge_images"]
     said = command("s", settings, "", Counter())
 
     assert "--epochs 20" in said
@@ -186,6 +183,22 @@ def test_a_study_by_a_supernet_is_gone_on_with_by_the_options_that_made_it():
     assert "--supernet-epochs 60" in said
     assert "--supernet-sampling uniform --supernet-at-once 2" in " ".join(said.replace("\\\n", " ").split())
     assert "--shrink --shrink-cost 0.05" in said
-    assert images == [True, False]
-    assert "--judge-images 0" in said  # on all, which is not as usual
     assert "--evaluate" not in said
+
+
+@pytest.mark.parametrize(
+    ("held", "option"),
+    [({"judge_images": 500}, "--judge-images 500"), ({"judge_images": JUDGE_IMAGES}, None), ({}, "--judge-images 0")],
+    ids=["fewer", "as usual", "all"],
+)
+def test_how_many_images_a_supernet_judges_on_is_told_where_it_is_not_as_usual(held, option):
+    settings = {
+        "space": "cvt",
+        "objectives": [],
+        "limits": [],
+        "weights": "supernet",
+        "supernet": {"epochs": 3, **held},
+    }
+    told = [each for each in command("s", settings, "").split(" \\\n  ") if each.startswith("--judge-images")]
+
+    assert told == ([] if option is None else [option])
